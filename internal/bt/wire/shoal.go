@@ -1,0 +1,164 @@
+package wire
+
+import (
+	"encoding/binary"
+	"iter"
+	"slices"
+	"strings"
+)
+
+// ExtShoal is the name of shoal's own extension in the m dictionary; the ext
+// handshake's key of the same name carries ShoalCaps (docs/protocol.md).
+const ExtShoal = "shoal"
+
+// ShoalVersion is the version of the extension that this package speaks.
+const ShoalVersion = 1
+
+// PeerIDPrefix starts the peer id of every shoal process (BEP 20). Because the
+// first message after the handshake depends on who the other side is, and the ext
+// handshake comes later, the prefix is the hint and ShoalCaps the confirmation.
+const PeerIDPrefix = "-SH"
+
+// LooksShoal reports whether peerID claims to be a shoal process. Nothing but the
+// choice of the first message may depend on it.
+func LooksShoal(peerID [20]byte) bool {
+	return strings.HasPrefix(string(peerID[:len(PeerIDPrefix)]), PeerIDPrefix)
+}
+
+// ShoalCaps is what a shoal process says of itself in its ext handshake. The zero
+// value means that the sender is not a shoal process.
+type ShoalCaps struct {
+	Version    int    // 1 or later
+	MaxRequest int64  // longest request it serves in bytes; at least a block, 0 when it says nothing
+	Reveal     bool   // it understands directed first copy
+	DC         string // data centre, at most MaxPlace bytes; a hint, "" if unknown
+	Net        string // network name inside the data centre, at most MaxPlace bytes; a hint
+}
+
+// MaxPlace bounds the names of places in ShoalCaps.
+const MaxPlace = 64
+
+// ShoalKind is the first byte of the body of a shoal message.
+type ShoalKind uint8
+
+// The kinds of shoal messages. A receiver ignores kinds it does not know.
+const (
+	ShoalHaves   ShoalKind = 1 // the sender has these pieces: like so many haves
+	ShoalCancels ShoalKind = 2 // cancels every outstanding request of the sender for these pieces
+)
+
+// Run is a run of piece indices, both ends included.
+type Run struct{ First, Last uint32 }
+
+// Runs is an ascending list of runs that do not overlap.
+type Runs []Run
+
+// All yields every piece of the runs in ascending order.
+func (r Runs) All() iter.Seq[uint32] {
+	return func(yield func(uint32) bool) {
+		for _, run := range r {
+			for p := uint64(run.First); p <= uint64(run.Last); p++ {
+				if !yield(uint32(p)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Count is how many pieces the runs hold.
+func (r Runs) Count() int64 {
+	var n int64
+	for _, run := range r {
+		n += int64(run.Last) - int64(run.First) + 1
+	}
+	return n
+}
+
+// ShoalMessage is a parsed shoal message.
+type ShoalMessage struct {
+	Kind   ShoalKind
+	Pieces Runs // of ShoalHaves and ShoalCancels; every index is below MaxPieces
+}
+
+// runBit marks the first of two words that make a run: a single piece is one word.
+const runBit = 1 << 31
+
+// AppendShoalHaves appends the body of a shoal message (for AppendExtended) that
+// announces pieces, in any order, each below MaxPieces. Neighbours become runs.
+func AppendShoalHaves(dst []byte, pieces []uint32) []byte {
+	return appendRuns(append(dst, byte(ShoalHaves)), pieces)
+}
+
+// AppendShoalCancels appends the body of a shoal message that cancels all
+// outstanding requests for pieces.
+func AppendShoalCancels(dst []byte, pieces []uint32) []byte {
+	return appendRuns(append(dst, byte(ShoalCancels)), pieces)
+}
+
+func appendRuns(dst []byte, pieces []uint32) []byte {
+	if !slices.IsSorted(pieces) {
+		pieces = slices.Sorted(slices.Values(pieces))
+	}
+	for i := 0; i < len(pieces); {
+		first, last := pieces[i], pieces[i]
+		for i++; i < len(pieces) && pieces[i]-last <= 1; i++ {
+			last = pieces[i]
+		}
+		if last == first {
+			dst = binary.BigEndian.AppendUint32(dst, first)
+			continue
+		}
+		dst = binary.BigEndian.AppendUint32(dst, first|runBit)
+		dst = binary.BigEndian.AppendUint32(dst, last)
+	}
+	return dst
+}
+
+// ParseShoal reads the body of a shoal message. A kind that this version does not
+// know is no error: Kind tells, Pieces is nil, and the caller ignores it.
+func ParseShoal(body []byte) (ShoalMessage, error) {
+	if len(body) == 0 {
+		return ShoalMessage{}, malformed("shoal message", "empty")
+	}
+	m := ShoalMessage{Kind: ShoalKind(body[0])}
+	if m.Kind != ShoalHaves && m.Kind != ShoalCancels {
+		return m, nil
+	}
+	var err error
+	m.Pieces, err = parseRuns(body[1:])
+	return m, err
+}
+
+// parseRuns accepts only strictly ascending runs, so that a short message can name
+// no piece twice and at most MaxPieces pieces in all.
+func parseRuns(b []byte) (Runs, error) {
+	if len(b) == 0 || len(b)%4 != 0 || len(b) > MaxExtended {
+		return nil, malformed("shoal message", "%d bytes of pieces, want a multiple of 4 up to %d", len(b), MaxExtended)
+	}
+	runs := make(Runs, 0, len(b)/4)
+	for next := uint32(0); len(b) > 0; {
+		run, size, ok := parseRun(b)
+		if !ok {
+			return nil, malformed("shoal message", "run without an end")
+		}
+		if run.First < next || run.Last < run.First || run.Last >= MaxPieces {
+			return nil, malformed("shoal message", "run %d to %d is out of order or beyond %d", run.First, run.Last, MaxPieces)
+		}
+		runs = append(runs, run)
+		next, b = run.Last+1, b[size:]
+	}
+	return runs, nil
+}
+
+// parseRun reads the first run of b, and says how many bytes it takes.
+func parseRun(b []byte) (run Run, size int, ok bool) {
+	w := binary.BigEndian.Uint32(b)
+	if w&runBit == 0 {
+		return Run{w, w}, 4, true
+	}
+	if len(b) < 8 {
+		return Run{}, 0, false
+	}
+	return Run{w &^ runBit, binary.BigEndian.Uint32(b[4:])}, 8, true
+}

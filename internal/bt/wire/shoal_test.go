@@ -1,0 +1,85 @@
+package wire
+
+import (
+	"encoding/hex"
+	"errors"
+	"slices"
+	"testing"
+)
+
+func TestShoalHaves(t *testing.T) {
+	tests := []struct {
+		pieces []uint32
+		want   string
+		runs   Runs
+	}{
+		{[]uint32{0}, "0100000000", Runs{{0, 0}}},
+		{[]uint32{5, 7}, "010000000500000007", Runs{{5, 5}, {7, 7}}},
+		{[]uint32{7, 5, 6, 5}, "018000000500000007", Runs{{5, 7}}},
+		{[]uint32{1, 2, 9, 4, MaxPieces - 1}, "01800000010000000200000004000000090" + "03fffff", Runs{{1, 2}, {4, 4}, {9, 9}, {MaxPieces - 1, MaxPieces - 1}}},
+	}
+	for _, tt := range tests {
+		given := slices.Clone(tt.pieces)
+		body := AppendShoalHaves(nil, tt.pieces)
+		if got := hex.EncodeToString(body); got != tt.want {
+			t.Errorf("%v: got %s, want %s", tt.pieces, got, tt.want)
+		}
+		if !slices.Equal(given, tt.pieces) {
+			t.Errorf("the caller's slice changed from %v to %v", given, tt.pieces)
+		}
+		m, err := ParseShoal(body)
+		if err != nil || m.Kind != ShoalHaves || !slices.Equal(m.Pieces, tt.runs) {
+			t.Errorf("%v: parsed %+v, %v", tt.pieces, m, err)
+		}
+		want := slices.Compact(slices.Sorted(slices.Values(tt.pieces)))
+		if got := slices.Collect(m.Pieces.All()); !slices.Equal(got, want) || m.Pieces.Count() != int64(len(want)) {
+			t.Errorf("%v: all %v, count %d", tt.pieces, got, m.Pieces.Count())
+		}
+	}
+}
+
+func TestShoalCancels(t *testing.T) {
+	m, err := ParseShoal(AppendShoalCancels(nil, []uint32{3}))
+	if err != nil || m.Kind != ShoalCancels || m.Pieces.Count() != 1 {
+		t.Errorf("got %+v, %v", m, err)
+	}
+}
+
+func TestShoalUnknownKindIsIgnored(t *testing.T) {
+	for _, body := range []string{"\x00", "\x03", "\xffanything", "\x07\x00\x00"} {
+		m, err := ParseShoal([]byte(body))
+		if err != nil || m.Kind != ShoalKind(body[0]) || m.Pieces != nil {
+			t.Errorf("%q: %+v, %v", body, m, err)
+		}
+	}
+}
+
+func TestShoalRefuses(t *testing.T) {
+	for name, body := range map[string]string{
+		"empty":            "",
+		"no pieces":        "01",
+		"torn word":        "01000000",
+		"run without end":  "0180000001",
+		"backward run":     "018000000500000004",
+		"descending":       "010000000500000004",
+		"same twice":       "010000000500000005",
+		"overlapping runs": "01800000010000000500000005",
+		"beyond the bound": "0100400000",
+		"endless run":      "0180000000ffffffff",
+		"end with run bit": "018000000080000001",
+	} {
+		b, err := hex.DecodeString(body)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		if m, err := ParseShoal(b); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%s: got %+v, %v", name, m, err)
+		}
+	}
+}
+
+func TestLooksShoal(t *testing.T) {
+	if !LooksShoal([20]byte([]byte("-SH0001-abcdefghijkl"))) || LooksShoal([20]byte([]byte("-LT2080-abcdefghijkl"))) {
+		t.Error("the prefix does not tell shoal from libtorrent")
+	}
+}

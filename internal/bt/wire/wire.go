@@ -32,6 +32,8 @@ const (
 	MaxProofLayers = 64
 	// MaxFrame is the longest frame (id and payload) of any message but piece.
 	MaxFrame = 2 + MaxExtended
+	// MaxStockBlock is the longest request that every client serves (BEP 3, 52).
+	MaxStockBlock = 16 << 10
 	// PieceHeaderLen is what AppendPieceHeader writes before the data.
 	PieceHeaderLen = 13
 	// PieceOverhead is the part of a piece frame's length that is not data: id, index, begin.

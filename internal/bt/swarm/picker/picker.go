@@ -1,0 +1,196 @@
+// Package picker decides which piece to fetch next. It is a pure data
+// structure: no I/O, no clock, no locks; one torrent's loop owns it.
+//
+// The rule is rarest first (Legout et al., IMC 2006: it keeps piece diversity
+// near ideal), with ties broken by a permutation that differs from host to
+// host, so that hosts which know the same do not all ask for the same piece.
+package picker
+
+import (
+	"math/bits"
+	"math/rand/v2"
+
+	"shoal/internal/bt/bitfield"
+)
+
+// Picker knows, for every piece that may still be started, how many peers
+// have it. Pieces are kept sorted by that count in one array, so a change of
+// one count is one swap.
+type Picker struct {
+	avail  []uint16 // by piece: peers that have it, seeds not counted
+	order  []uint32 // the pieces that may be started, rarest first
+	pos    []uint32 // by piece: its place in order, or gone
+	bounds []uint32 // by count c: the end of the pieces with count <= c in order
+	open   []uint64 // bit set: piece is in order (BitTorrent's bit order, 8 bytes a word)
+}
+
+const gone = ^uint32(0)
+
+// New returns a picker of n pieces that all may be started, shuffled by seed.
+func New(n int, seed uint64) *Picker {
+	p := &Picker{
+		avail: make([]uint16, n), order: make([]uint32, n), pos: make([]uint32, n),
+		bounds: []uint32{uint32(n)}, open: make([]uint64, (n+63)/64),
+	}
+	for i := range p.order {
+		p.order[i] = uint32(i)
+	}
+	r := rand.New(rand.NewPCG(seed, 0x5b0a1))
+	r.Shuffle(n, func(i, j int) { p.order[i], p.order[j] = p.order[j], p.order[i] })
+	for at, piece := range p.order {
+		p.pos[piece] = uint32(at)
+		p.open[piece/64] |= mask(piece)
+	}
+	return p
+}
+
+// mask is the bit of a piece in its 64-bit word, in BitTorrent's order: piece
+// 0 is the highest bit (BEP 3), so that words load big-endian from bitfields.
+func mask(piece uint32) uint64 { return 1 << (63 - piece%64) }
+
+// Len is how many pieces may still be started.
+func (p *Picker) Len() int { return len(p.order) }
+
+// Avail is how many peers, seeds not counted, have the piece.
+func (p *Picker) Avail(piece uint32) int { return int(p.avail[piece]) }
+
+// Open tells whether the piece may be started.
+func (p *Picker) Open(piece uint32) bool { return p.pos[piece] != gone }
+
+// Add counts one more peer (delta 1) or one fewer (delta -1) for a piece.
+func (p *Picker) Add(piece uint32, delta int) {
+	c := p.avail[piece]
+	if delta > 0 && c == ^uint16(0) || delta < 0 && c == 0 {
+		return
+	}
+	if p.pos[piece] == gone {
+		p.avail[piece] = uint16(int(c) + delta)
+		return
+	}
+	if delta > 0 {
+		p.raise(piece, c)
+	} else {
+		p.lower(piece, c)
+	}
+}
+
+// raise moves a piece from the last place of count c to the first of c+1.
+func (p *Picker) raise(piece uint32, c uint16) {
+	p.reach(c + 1)
+	last := p.bounds[c] - 1
+	p.swap(p.pos[piece], last)
+	p.bounds[c] = last
+	p.avail[piece] = c + 1
+}
+
+// lower moves a piece from the first place of count c to the last of c-1.
+func (p *Picker) lower(piece uint32, c uint16) {
+	first := p.bounds[c-1]
+	p.swap(p.pos[piece], first)
+	p.bounds[c-1] = first + 1
+	p.avail[piece] = c - 1
+}
+
+// reach makes sure that there is a bound for count c.
+func (p *Picker) reach(c uint16) {
+	for len(p.bounds) <= int(c) {
+		p.bounds = append(p.bounds, uint32(len(p.order)))
+	}
+}
+
+func (p *Picker) swap(i, j uint32) {
+	a, b := p.order[i], p.order[j]
+	p.order[i], p.order[j] = b, a
+	p.pos[a], p.pos[b] = j, i
+}
+
+// Take removes a piece from those that may be started: it is being fetched,
+// is there already, or is not wanted.
+func (p *Picker) Take(piece uint32) {
+	if p.pos[piece] == gone {
+		return
+	}
+	for c := int(p.avail[piece]); c < len(p.bounds); c++ {
+		last := p.bounds[c] - 1
+		p.swap(p.pos[piece], last)
+		p.bounds[c] = last
+	}
+	p.order = p.order[:len(p.order)-1]
+	p.pos[piece] = gone
+	p.open[piece/64] &^= mask(piece)
+}
+
+// Return makes a piece available for starting again.
+func (p *Picker) Return(piece uint32) {
+	if p.pos[piece] != gone {
+		return
+	}
+	c := p.avail[piece]
+	p.reach(c)
+	p.order = append(p.order, piece)
+	p.pos[piece] = uint32(len(p.order) - 1)
+	p.open[piece/64] |= mask(piece)
+	for b := len(p.bounds) - 1; b > int(c); b-- {
+		p.swap(p.pos[piece], p.bounds[b-1])
+		p.bounds[b]++
+	}
+	p.bounds[c]++
+}
+
+// Pick returns the rarest piece that may be started and that is in has, the
+// peer's pieces; nil stands for a seed. ok is false when there is none.
+func (p *Picker) Pick(has *bitfield.Set) (piece uint32, ok bool) {
+	if len(p.order) == 0 {
+		return 0, false
+	}
+	if has == nil || has.All() {
+		return p.order[0], true
+	}
+	if n := p.common(has); n == 0 {
+		return 0, false
+	} else if n < 64 {
+		return p.rarestOf(has), true
+	}
+	for _, piece := range p.order {
+		if has.Has(int(piece)) {
+			return piece, true
+		}
+	}
+	return 0, false
+}
+
+// Common tells whether the peer has any piece that may be started.
+func (p *Picker) Common(has *bitfield.Set) bool {
+	if has == nil || has.All() {
+		return len(p.order) > 0
+	}
+	for i, open := range p.open {
+		if open&has.Word(i) != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// common counts shared pieces, up to 64.
+func (p *Picker) common(has *bitfield.Set) int {
+	n := 0
+	for i, open := range p.open {
+		if n += bits.OnesCount64(open & has.Word(i)); n >= 64 {
+			break
+		}
+	}
+	return n
+}
+
+// rarestOf picks out of few shared pieces: by their place in the order.
+func (p *Picker) rarestOf(has *bitfield.Set) uint32 {
+	best := gone
+	for i, open := range p.open {
+		for w := open & has.Word(i); w != 0; w &= w - 1 {
+			piece := uint32(i*64 + 63 - bits.TrailingZeros64(w))
+			best = min(best, p.pos[piece])
+		}
+	}
+	return p.order[best]
+}

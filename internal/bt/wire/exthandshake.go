@@ -1,6 +1,12 @@
 package wire
 
-import "net/netip"
+import (
+	"maps"
+	"net/netip"
+	"slices"
+
+	"shoal/internal/bt/bencode"
+)
 
 // ExtHandshakeID is the extended id of the ext handshake.
 const ExtHandshakeID = 0
@@ -34,4 +40,128 @@ type ExtHandshake struct {
 func (h ExtHandshake) ID(name string) (uint8, bool) {
 	id, ok := h.M[name]
 	return uint8(id), ok && id > 0 && id < 256
+}
+
+// Encode makes the body of an ext handshake, for AppendExtended with ExtHandshakeID.
+func (h ExtHandshake) Encode() []byte {
+	var e bencode.Encoder
+	e.Dict()
+	intField(&e, "complete_ago", h.CompleteAgo)
+	addrField(&e, "ipv4", h.IPv4)
+	addrField(&e, "ipv6", h.IPv6)
+	e.Key("m")
+	e.Dict()
+	for _, name := range slices.Sorted(maps.Keys(h.M)) {
+		e.Key(name)
+		e.Int(int64(h.M[name]))
+	}
+	e.End()
+	intField(&e, "metadata_size", h.MetadataSize)
+	intField(&e, "p", int64(h.P))
+	intField(&e, "reqq", int64(h.Reqq))
+	if h.Shoal.Version > 0 {
+		e.Key(ExtShoal)
+		h.Shoal.encode(&e)
+	}
+	if h.UploadOnly {
+		intField(&e, "upload_only", 1)
+	}
+	textField(&e, "v", h.V)
+	addrField(&e, "yourip", h.YourIP)
+	e.End()
+	return finish(&e)
+}
+
+// ParseExtHandshake reads the body of an ext handshake. A field of a wrong type or
+// beyond its bounds counts as not sent; only what is no dictionary is an error.
+func ParseExtHandshake(body []byte) (ExtHandshake, error) {
+	var h ExtHandshake
+	root, err := parseDict(body, "ext handshake")
+	if err != nil {
+		return h, err
+	}
+	for key, v := range root.Dict() {
+		h.field(string(key), v)
+	}
+	return h, nil
+}
+
+func (h *ExtHandshake) field(key string, v bencode.Value) {
+	switch key {
+	case "complete_ago":
+		h.CompleteAgo = bounded(v, 1<<40)
+	case "ipv4":
+		h.IPv4 = addrOf(v, 4)
+	case "ipv6":
+		h.IPv6 = addrOf(v, 16)
+	case "m":
+		h.M = extensions(v)
+	case "metadata_size":
+		h.MetadataSize = bounded(v, MaxMetadata)
+	case "p":
+		h.P = uint16(bounded(v, 1<<16-1))
+	case "reqq":
+		h.Reqq = int(bounded(v, 1<<20))
+	case ExtShoal:
+		h.Shoal = parseShoalCaps(v)
+	case "upload_only":
+		n, _ := v.Int()
+		h.UploadOnly = n > 0
+	case "v":
+		h.V = text(v, MaxClientName)
+	case "yourip":
+		h.YourIP = addrOf(v, 0)
+	}
+}
+
+// extensions reads m: the first MaxExtensions entries that make sense.
+func extensions(v bencode.Value) map[string]int {
+	m := make(map[string]int, min(v.Len(), MaxExtensions))
+	for name, idValue := range v.Dict() {
+		id, ok := idValue.Int()
+		if !ok || id < 0 || id > 255 || len(name) > MaxExtName {
+			continue
+		}
+		if len(m) == MaxExtensions {
+			break
+		}
+		m[string(name)] = int(id)
+	}
+	return m
+}
+
+func (c ShoalCaps) encode(e *bencode.Encoder) {
+	e.Dict()
+	textField(e, "dc", c.DC)
+	intField(e, "maxreq", c.MaxRequest)
+	textField(e, "net", c.Net)
+	if c.Reveal {
+		intField(e, "reveal", 1)
+	}
+	intField(e, "v", int64(c.Version))
+	e.End()
+}
+
+// parseShoalCaps reads the shoal key; the zero value without a version in it.
+func parseShoalCaps(v bencode.Value) ShoalCaps {
+	var c ShoalCaps
+	for key, f := range v.Dict() {
+		switch string(key) {
+		case "dc":
+			c.DC = text(f, MaxPlace)
+		case "maxreq":
+			c.MaxRequest = bounded(f, 1<<31-1)
+		case "net":
+			c.Net = text(f, MaxPlace)
+		case "reveal":
+			n, _ := f.Int()
+			c.Reveal = n > 0
+		case "v":
+			c.Version = int(bounded(f, 1<<16))
+		}
+	}
+	if c.Version < 1 {
+		return ShoalCaps{}
+	}
+	return c
 }

@@ -25,6 +25,15 @@ func AppendString[T ~string | ~[]byte](dst []byte, s T) []byte {
 	return append(dst, s...)
 }
 
+// AppendStrings appends a list of byte strings.
+func AppendStrings(dst []byte, list []string) []byte {
+	dst = append(dst, 'l')
+	for _, s := range list {
+		dst = AppendString(dst, s)
+	}
+	return append(dst, 'e')
+}
+
 // Append appends the canonical encoding of v, which is a string, []byte, int,
 // int64, uint32, []string, []any, map[string]any, Raw or Value.
 func Append(dst []byte, v any) ([]byte, error) {
@@ -44,11 +53,7 @@ func Append(dst []byte, v any) ([]byte, error) {
 	case Value:
 		return v.AppendCanonical(dst), nil
 	case []string:
-		dst = append(dst, 'l')
-		for _, e := range v {
-			dst = AppendString(dst, e)
-		}
-		return append(dst, 'e'), nil
+		return AppendStrings(dst, v), nil
 	case []any:
 		return appendList(dst, v)
 	case map[string]any:

@@ -1,8 +1,9 @@
+//go:build linux
+
 package interop_test
 
 import (
 	"encoding/binary"
-	"errors"
 	"flag"
 	"fmt"
 	"net/netip"
@@ -59,9 +60,6 @@ func parallelUnset() bool {
 
 // outside builds the binary and runs this very test binary again, inside.
 func outside() int {
-	if runtime.GOOS != "linux" {
-		return noLab(errors.New("network namespaces need Linux"))
-	}
 	dir, err := os.MkdirTemp("", "shoal-interop-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "interop:", err)

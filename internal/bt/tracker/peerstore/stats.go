@@ -1,0 +1,75 @@
+package peerstore
+
+import (
+	"shoal/internal/bt/metainfo"
+)
+
+// Stats is what is known of one swarm.
+type Stats struct {
+	InfoHash metainfo.InfoHash
+	Tally
+	Completed int64
+	Up, Down  int64  // bytes that peers reported to have sent and received, ever
+	Touched   uint32 // unix seconds of the last announce
+	Places    []int  // peers by data centre, those of unknown place last; nil unless asked for
+}
+
+func (sw *swarm) stats() Stats {
+	return Stats{InfoHash: sw.hash, Tally: sw.tally(), Completed: sw.completed, Up: sw.up, Down: sw.down, Touched: sw.touched}
+}
+
+// Swarm tells about one swarm; ok is false when it is not known.
+func (s *Store) Swarm(h metainfo.InfoHash) (st Stats, ok bool) {
+	sh := s.of(h)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sw := sh.swarms[h]
+	if sw == nil {
+		return Stats{InfoHash: h}, false
+	}
+	return sw.stats(), true
+}
+
+// All tells about every swarm, in no order, one shard at a time. With places above zero it counts the peers in
+// each of so many data centres.
+func (s *Store) All(places int) []Stats {
+	out := make([]Stats, 0, s.swarms.Load())
+	for i := range s.shard {
+		sh := &s.shard[i]
+		sh.mu.Lock()
+		for _, sw := range sh.swarms {
+			st := sw.stats()
+			if places > 0 {
+				st.Places = make([]int, places+1)
+				sw.v4.countPlaces(st.Places)
+				sw.v6.countPlaces(st.Places)
+			}
+			out = append(out, st)
+		}
+		sh.mu.Unlock()
+	}
+	return out
+}
+
+func (t *table) countPlaces(n []int) {
+	unknown := len(n) - 1
+	for i := range t.meta {
+		switch m := &t.meta[i]; {
+		case m.flags&twin != 0:
+		case m.place < 0 || int(m.place) >= unknown:
+			n[unknown]++
+		default:
+			n[m.place]++
+		}
+	}
+}
+
+// Totals are counts of the whole store. Peers with both families stand in it twice.
+type Totals struct {
+	Swarms, Peers int
+}
+
+// Totals tells how much the store holds.
+func (s *Store) Totals() Totals {
+	return Totals{Swarms: int(s.swarms.Load()), Peers: int(s.peers.Load())}
+}

@@ -1,0 +1,233 @@
+// Package peerstore keeps who is in which swarm. It is sharded by info-hash, so that no lock is global; the
+// peers of a swarm stand in dense slots without pointers, IPv4 and IPv6 apart, at some 70 bytes each, which the
+// garbage collector never looks at.
+//
+// It never reads a clock (the caller passes unix seconds), never opens files or sockets, and does not know
+// what may be announced by whom.
+package peerstore
+
+import (
+	"errors"
+	"hash/maphash"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"shoal/internal/bt/announce"
+	"shoal/internal/bt/metainfo"
+	"shoal/internal/bt/tracker/handout"
+)
+
+// Refusals of an announce for want of room.
+var (
+	ErrSwarmFull = errors.New("this swarm has as many peers as the tracker allows")
+	ErrPeersFull = errors.New("the tracker has as many peers as it allows")
+	ErrFull      = errors.New("the tracker has as many swarms as it allows")
+)
+
+// Options bound a store.
+type Options struct {
+	Swarms     int                          // most swarms
+	SwarmPeers int                          // most peers in one swarm
+	Peers      int                          // most peers in all
+	Lifetime   uint32                       // seconds that a peer lives after an announce
+	Keep       func(metainfo.InfoHash) bool // swarms that are never dropped to make room; nil: none
+	Place      func(netip.Addr) int16       // data centre of a restored peer; nil: unknown
+}
+
+const shards = 256
+
+// Store is safe for concurrent use.
+type Store struct {
+	o      Options
+	seed   maphash.Seed
+	swarms atomic.Int64
+	peers  atomic.Int64
+	shard  [shards]shard
+}
+
+type shard struct {
+	mu      sync.Mutex
+	swarms  map[metainfo.InfoHash]*swarm
+	rng     *rand.Rand
+	slots   []int // scratch of a handout
+	crowded bool  // nothing can be dropped for a new swarm, until the next sweep
+	_       [64]byte
+}
+
+// New makes an empty store.
+func New(o Options) *Store {
+	s := &Store{o: o, seed: maphash.MakeSeed()}
+	for i := range s.shard {
+		s.shard[i].swarms = make(map[metainfo.InfoHash]*swarm)
+		s.shard[i].rng = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+	}
+	return s
+}
+
+func (s *Store) of(h metainfo.InfoHash) *shard {
+	return &s.shard[maphash.Bytes(s.seed, h[:])%shards]
+}
+
+// Announce enters, refreshes or removes the asker, and fills in counts and peers of the response, appending to
+// its lists. An error is one of ErrSwarmFull, ErrPeersFull and ErrFull.
+func (s *Store) Announce(a *Announce, now uint32, out *announce.Response) error {
+	sh := s.of(a.InfoHash)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sw := sh.swarms[a.InfoHash]
+	if sw == nil {
+		if a.Stopped {
+			return nil
+		}
+		var err error
+		if sw, err = s.open(sh, a.InfoHash); err != nil {
+			return err
+		}
+	}
+	sw.touched = now
+	for i := range a.Ends {
+		if err := s.enter(sw, a, a.Ends[i], now); err != nil {
+			return err
+		}
+	}
+	n := sw.tally()
+	out.Seeds, out.Leeches, out.Downloaded = n.Seeds, n.Partial+n.Leeches, int(sw.completed)
+	sh.pick(sw, a, out)
+	return nil
+}
+
+// enter does what an announce asks for in one family.
+func (s *Store) enter(sw *swarm, a *Announce, at netip.AddrPort, now uint32) error {
+	if !at.IsValid() || at.Port() == 0 {
+		return nil
+	}
+	var buf [maxEnd]byte
+	end := announce.AppendCompact(buf[:0], at)
+	t := sw.table(at.Addr())
+	before := t.len()
+	defer func() { s.peers.Add(int64(t.len() - before)) }()
+	if a.Stopped {
+		sw.leave(t, end, a, now)
+		return nil
+	}
+	_, err := sw.put(t, end, a, now, func() error {
+		switch {
+		case sw.len() >= s.o.SwarmPeers:
+			return ErrSwarmFull
+		case s.peers.Load() >= int64(s.o.Peers):
+			return ErrPeersFull
+		}
+		return nil
+	})
+	return err
+}
+
+// open makes a swarm, if need be in place of the one that was idle longest in its shard.
+func (s *Store) open(sh *shard, h metainfo.InfoHash) (*swarm, error) {
+	if s.swarms.Add(1) > int64(s.o.Swarms) && !s.evict(sh) {
+		s.swarms.Add(-1)
+		return nil, ErrFull
+	}
+	sw := &swarm{hash: h}
+	sw.v4 = table{seed: s.seed, size: announce.Size4}
+	sw.v6 = table{seed: s.seed, size: announce.Size6}
+	sh.swarms[h] = sw
+	return sw, nil
+}
+
+// evict drops the swarm without peers that was announced last the longest ago, unless it is to be kept.
+func (s *Store) evict(sh *shard) bool {
+	if sh.crowded {
+		return false
+	}
+	var victim *swarm
+	for _, sw := range sh.swarms {
+		if sw.len() == 0 && (victim == nil || sw.touched < victim.touched) && !s.kept(sw.hash) {
+			victim = sw
+		}
+	}
+	if victim == nil {
+		sh.crowded = true
+		return false
+	}
+	delete(sh.swarms, victim.hash)
+	s.swarms.Add(-1)
+	return true
+}
+
+func (s *Store) kept(h metainfo.InfoHash) bool { return s.o.Keep != nil && s.o.Keep(h) }
+
+// pick hands out peers of the asker's own family, then of the other one if it asks for them.
+func (sh *shard) pick(sw *swarm, a *Announce, out *announce.Response) {
+	if a.Want <= 0 {
+		return
+	}
+	own := sw.table(a.Ends[0].Addr())
+	n := sh.pickFrom(own, a, a.Want, out)
+	if !a.Cross || n >= a.Want {
+		return
+	}
+	other := &sw.v6
+	if own == other {
+		other = &sw.v4
+	}
+	sh.pickFrom(other, a, a.Want-n, out)
+}
+
+func (sh *shard) pickFrom(t *table, a *Announce, want int, out *announce.Response) int {
+	if t.len() == 0 {
+		return 0
+	}
+	var own [3]int
+	self := own[:0]
+	if i := t.findID(&a.ID); i >= 0 {
+		self = append(self, i)
+	}
+	for _, at := range a.Ends {
+		var buf [maxEnd]byte
+		if !at.IsValid() {
+			continue
+		}
+		if end := announce.AppendCompact(buf[:0], at); len(end) == t.size {
+			if i := t.findEnd(end); i >= 0 {
+				self = append(self, i)
+			}
+		}
+	}
+	pool := handout.Pool{Seeds: t.seeds, Leeches: t.len() - t.seeds}
+	sh.slots = handout.Pick(sh.slots[:0], pool, handout.Asker{Seed: a.Seed, Self: self, Want: want}, sh.rng)
+	list, ids := &out.V4, &out.IDs4
+	if t.size == announce.Size6 {
+		list, ids = &out.V6, &out.IDs6
+	}
+	for _, slot := range sh.slots {
+		*list = append(*list, t.end(slot)...)
+		if a.IDs {
+			*ids = append(*ids, t.meta[slot].id[:]...)
+		}
+	}
+	return len(sh.slots)
+}
+
+// Sweep removes expired peers, and swarms that nothing is known of any more.
+func (s *Store) Sweep(now uint32) (peers, swarms int) {
+	before := now - min(now, s.o.Lifetime)
+	for i := range s.shard {
+		sh := &s.shard[i]
+		sh.mu.Lock()
+		sh.crowded = false
+		for h, sw := range sh.swarms {
+			peers += sw.expire(before)
+			if sw.idle(before) && !s.kept(h) {
+				delete(sh.swarms, h)
+				swarms++
+			}
+		}
+		sh.mu.Unlock()
+	}
+	s.peers.Add(-int64(peers))
+	s.swarms.Add(-int64(swarms))
+	return peers, swarms
+}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"shoal/internal/bt/bencode"
+	"shoal/internal/bt/metainfo"
 )
 
 // ExtHandshakeID is the extended id of the ext handshake.
@@ -14,10 +15,10 @@ const ExtHandshakeID = 0
 // Bounds of an ext handshake. What is longer is cut or ignored, not an error,
 // for clients put all sorts of things there.
 const (
-	MaxExtensions = 64        // entries of m
-	MaxExtName    = 64        // bytes of an extension's name
-	MaxClientName = 128       // bytes of v
-	MaxMetadata   = 512 << 20 // bytes of an info dictionary that we exchange
+	MaxExtensions = 64                   // entries of m
+	MaxExtName    = 64                   // bytes of an extension's name
+	MaxClientName = 128                  // bytes of v
+	MaxMetadata   = metainfo.MaxMetafile // bytes of an info dictionary
 )
 
 // ExtHandshake is what a peer tells of itself right after the handshake, and may

@@ -16,7 +16,7 @@ func TestShoalHaves(t *testing.T) {
 		{[]uint32{0}, "0100000000", Runs{{0, 0}}},
 		{[]uint32{5, 7}, "010000000500000007", Runs{{5, 5}, {7, 7}}},
 		{[]uint32{7, 5, 6, 5}, "018000000500000007", Runs{{5, 7}}},
-		{[]uint32{1, 2, 9, 4, MaxPieces - 1}, "01800000010000000200000004000000090" + "03fffff", Runs{{1, 2}, {4, 4}, {9, 9}, {MaxPieces - 1, MaxPieces - 1}}},
+		{[]uint32{1, 2, 9, 4, MaxPieces - 1}, "01800000010000000200000004000000" + "0900ffffff", Runs{{1, 2}, {4, 4}, {9, 9}, {MaxPieces - 1, MaxPieces - 1}}},
 	}
 	for _, tt := range tests {
 		given := slices.Clone(tt.pieces)
@@ -64,7 +64,7 @@ func TestShoalRefuses(t *testing.T) {
 		"descending":       "010000000500000004",
 		"same twice":       "010000000500000005",
 		"overlapping runs": "01800000010000000500000005",
-		"beyond the bound": "0100400000",
+		"beyond the bound": "0101000000",
 		"endless run":      "0180000000ffffffff",
 		"end with run bit": "018000000080000001",
 	} {

@@ -10,6 +10,8 @@ package wire
 import (
 	"errors"
 	"fmt"
+
+	"shoal/internal/bt/metainfo"
 )
 
 // ErrMalformed is wrapped by every parse error of this package. A peer that
@@ -19,8 +21,8 @@ var ErrMalformed = errors.New("malformed peer message")
 // Limits of what this package accepts. A reader must check a frame's length
 // with FrameLimit before it allocates.
 const (
-	// MaxPieces bounds the pieces of one release: 4 Mi pieces of 16 MiB are 64 TiB.
-	MaxPieces = 4 << 20
+	// MaxPieces bounds the pieces of one release.
+	MaxPieces = metainfo.MaxPieces
 	// MaxBitfield is the longest bitfield payload in bytes.
 	MaxBitfield = MaxPieces / 8
 	// MaxExtended bounds the body of an extension message, its one-byte extended id not counted.
@@ -31,7 +33,7 @@ const (
 	// MaxProofLayers bounds the proof layers of a hash request: no file has a deeper tree.
 	MaxProofLayers = 64
 	// MaxFrame is the longest frame (id and payload) of any message but piece.
-	MaxFrame = 2 + MaxExtended
+	MaxFrame = 1 + MaxBitfield
 	// MaxStockBlock is the longest request that every client serves (BEP 3, 52).
 	MaxStockBlock = 16 << 10
 	// PieceHeaderLen is what AppendPieceHeader writes before the data.
@@ -150,7 +152,7 @@ func FrameLimit(id ID, maxBlock int) int {
 	case Hashes:
 		return 1 + hashHeadLen + 32*(MaxHashes+MaxProofLayers)
 	}
-	return MaxFrame
+	return 2 + MaxExtended
 }
 
 // malformed makes a parse error for a message of the given name.

@@ -1,0 +1,224 @@
+// Package peerconn runs one peer connection: it frames and unframes messages,
+// streams piece payloads to and from storage in large strokes, and keeps
+// every queue bounded. It never knows torrents, never picks pieces and never
+// decides who is served: those orders come from its Handler.
+package peerconn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"shoal/internal/bt/rate"
+	"shoal/internal/bt/wire"
+)
+
+const (
+	smallSize   = 32 << 10 // read buffer of an idle connection: a stock block and its header fit
+	maxControl  = 4 << 20  // bytes of queued control messages before a peer counts as stuck
+	maxUploads  = 4096     // queued block requests before a peer counts as hostile
+	idleLimit   = 150 * time.Second
+	keepAlive   = 100 * time.Second
+	stuckLimit  = 45 * time.Second
+	maxFrame    = 2 << 20 // any message but a piece
+	strokeSize  = 1 << 20 // most bytes of one sendfile call: a cold read blocks a thread that long
+	stockBlock  = 16 << 10 // what stock clients ask for (BEP 3)
+	batchBlocks = BulkSize / stockBlock
+)
+
+// Errors that end a connection.
+var (
+	ErrIdle     = errors.New("nothing received for too long")
+	ErrFlood    = errors.New("too many queued requests")
+	ErrStuck    = errors.New("the peer does not read what it is sent")
+	ErrProtocol = errors.New("protocol violation")
+)
+
+// Sink takes the payload of one piece message, in order. Write must not keep
+// p. Abort occurs when the connection dies in the middle.
+type Sink interface {
+	Write(p []byte) error
+	Done() error
+	Abort()
+}
+
+// Handler is told what a connection receives and has sent. All methods but
+// Sent are called on the reading goroutine, Sent on the writing one. An error
+// ends the connection.
+type Handler interface {
+	// Message is any message but a piece; payload is valid until it returns.
+	Message(id wire.ID, payload []byte) error
+	// Begin announces a piece message. A nil sink discards the payload.
+	Begin(b wire.Block) (Sink, error)
+	// Flush occurs before the connection waits for more bytes.
+	Flush()
+	// Sent occurs when an upload has left, or err says why it has not: then
+	// the connection still lives and the request should be rejected.
+	Sent(u Upload, err error)
+}
+
+// Upload is one block to send. Off is where it lies in piece space.
+type Upload struct {
+	Block wire.Block
+	Off   int64
+}
+
+// Source is where uploads come from.
+type Source interface {
+	ReadAt(p []byte, off int64) (int, error)
+	// Extent returns the file that holds off, where, and how many of n bytes
+	// lie there in one run; a nil file means that they are zeros.
+	Extent(off, n int64) (f *os.File, fileOff, length int64, release func(), err error)
+}
+
+// Options of a connection. Budget and Source are required.
+type Options struct {
+	Source   Source
+	Budget   *Budget
+	Up, Down rate.Chain
+	Log      *slog.Logger
+}
+
+// Conn is one connection after its handshake.
+type Conn struct {
+	nc   net.Conn
+	tcp  *net.TCPConn // nil in a simulated network
+	h    Handler
+	o    Options
+	in   reader
+	wake chan struct{}
+
+	mu       sync.Mutex
+	control  []byte   // encoded messages that wait for the writer
+	uploads  []Upload // FIFO
+	closeErr error
+	closed   chan struct{}
+
+	received, sent atomic.Int64 // payload bytes of piece messages
+	lastSend       atomic.Int64 // unix nanoseconds
+}
+
+// New wraps nc, whose handshake is over. Nothing runs before Run, but
+// messages may be queued.
+func New(nc net.Conn, h Handler, o Options) *Conn {
+	c := &Conn{nc: nc, h: h, o: o, wake: make(chan struct{}, 1), closed: make(chan struct{})}
+	c.tcp, _ = nc.(*net.TCPConn)
+	c.in.init(c)
+	if c.tcp != nil {
+		tune(c.tcp)
+	}
+	return c
+}
+
+// Run reads and writes until the connection ends or ctx does, and returns why.
+func (c *Conn) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { c.Close(context.Cause(ctx)) })
+	defer stop()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c.Close(c.write(ctx))
+	}()
+	c.Close(c.in.run(ctx))
+	cancel()
+	<-done
+	return c.Err()
+}
+
+// Close ends the connection for the given reason; the first reason stands.
+func (c *Conn) Close(why error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closeErr != nil {
+		return
+	}
+	if why == nil {
+		why = net.ErrClosed
+	}
+	c.closeErr = why
+	close(c.closed)
+	c.nc.Close()
+}
+
+// Err returns why the connection ended, nil while it lives.
+func (c *Conn) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closeErr
+}
+
+// RemoteAddr is the peer's address.
+func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
+
+// Received and Sent count payload bytes of piece messages.
+func (c *Conn) Received() int64 { return c.received.Load() }
+
+// Sent counts payload bytes that left in piece messages.
+func (c *Conn) Sent() int64 { return c.sent.Load() }
+
+// Send queues control messages: add appends them to what waits already. It
+// never blocks; a peer that lets its queue grow without bound is dropped.
+func (c *Conn) Send(add func(dst []byte) []byte) {
+	c.mu.Lock()
+	c.control = add(c.control)
+	full := len(c.control) > maxControl
+	c.mu.Unlock()
+	if full {
+		c.Close(ErrStuck)
+	}
+	c.signal()
+}
+
+// Upload queues blocks for sending, in order.
+func (c *Conn) Upload(us ...Upload) {
+	c.mu.Lock()
+	c.uploads = append(c.uploads, us...)
+	full := len(c.uploads) > maxUploads
+	c.mu.Unlock()
+	if full {
+		c.Close(ErrFlood)
+	}
+	c.signal()
+}
+
+// CancelUpload takes a queued block back and tells whether it was still
+// there: once it is on its way it cannot be stopped.
+func (c *Conn) CancelUpload(b wire.Block) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, u := range c.uploads {
+		if u.Block == b {
+			c.uploads = append(c.uploads[:i], c.uploads[i+1:]...)
+			return true
+		}
+	}
+	return false
+}
+
+// DropUploads takes all queued blocks back (after a choke).
+func (c *Conn) DropUploads() []Upload {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	us := c.uploads
+	c.uploads = nil
+	return us
+}
+
+func (c *Conn) signal() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+func protocolError(format string, a ...any) error {
+	return fmt.Errorf("%w: %s", ErrProtocol, fmt.Sprintf(format, a...))
+}

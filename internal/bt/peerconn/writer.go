@@ -1,0 +1,241 @@
+package peerconn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"shoal/internal/bt/wire"
+)
+
+// errLocal marks a failure of our own disk: the block cannot be served, but
+// the connection is fine.
+type errLocal struct{ error }
+
+func (e errLocal) Unwrap() error { return e.error }
+
+// write drains the queues until the connection is closed. Control messages
+// go before uploads and in front of the next block's header, so that one
+// packet train carries both.
+func (c *Conn) write(ctx context.Context) error {
+	tick := time.NewTicker(keepAlive / 2)
+	defer tick.Stop()
+	var spare []byte
+	for {
+		control, us := c.next(spare)
+		spare = nil
+		if len(control) == 0 && len(us) == 0 {
+			select {
+			case <-c.wake:
+			case now := <-tick.C:
+				if now.UnixNano()-c.lastSend.Load() >= int64(keepAlive) {
+					c.Send(wire.AppendKeepAlive)
+				}
+			case <-c.closed:
+				return c.Err()
+			}
+			continue
+		}
+		if err := c.batch(ctx, control, us); err != nil {
+			return err
+		}
+		if cap(control) <= 64<<10 {
+			spare = control[:0]
+		}
+	}
+}
+
+// next takes the waiting control bytes and the uploads of the next train:
+// one large block, or a run of stock blocks that one read can serve.
+func (c *Conn) next(spare []byte) ([]byte, []Upload) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	control := c.control
+	c.control = spare
+	n := 0
+	for n < len(c.uploads) && n < batchBlocks {
+		u := c.uploads[n]
+		if n > 0 && (u.Off != c.uploads[n-1].Off+int64(c.uploads[n-1].Block.Length) || u.Block.Length > stockBlock) {
+			break
+		}
+		n++
+		if u.Block.Length > stockBlock {
+			break
+		}
+	}
+	us := append([]Upload(nil), c.uploads[:n]...)
+	c.uploads = c.uploads[n:]
+	if len(c.uploads) == 0 {
+		c.uploads = nil
+	}
+	return control, us
+}
+
+// batch sends control bytes and then blocks that lie behind one another.
+func (c *Conn) batch(ctx context.Context, control []byte, us []Upload) error {
+	c.lastSend.Store(time.Now().UnixNano())
+	if len(us) == 0 {
+		return c.send(control, false)
+	}
+	var err error
+	if len(us) == 1 && c.tcp != nil && haveSendfile {
+		err = c.sendLarge(ctx, control, us[0])
+	} else {
+		err = c.sendCopied(ctx, control, us)
+	}
+	var local errLocal
+	if err != nil && !errors.As(err, &local) {
+		return err
+	}
+	for _, u := range us {
+		if err == nil {
+			c.sent.Add(int64(u.Block.Length))
+		}
+		c.h.Sent(u, err)
+	}
+	return nil
+}
+
+// sendLarge sends one block with sendfile(2): header and data in one train.
+// A disk error before the header rejects the block; one after it leaves a
+// frame that cannot be finished, so the connection must end.
+func (c *Conn) sendLarge(ctx context.Context, control []byte, u Upload) error {
+	n, off := int64(u.Block.Length), u.Off
+	f, fileOff, length, release, err := c.o.Source.Extent(off, n)
+	if err != nil {
+		return errors.Join(c.send(control, false), errLocal{err})
+	}
+	head := wire.AppendPieceHeader(control, u.Block.Index, u.Block.Begin, int(n))
+	if err := c.send(head, true); err != nil {
+		release()
+		return err
+	}
+	for {
+		if f == nil {
+			err = c.zeros(ctx, length)
+		} else {
+			err = c.sendFile(ctx, f, fileOff, length)
+		}
+		release()
+		off, n = off+length, n-length
+		if err != nil || n == 0 {
+			return err
+		}
+		if f, fileOff, length, release, err = c.o.Source.Extent(off, n); err != nil {
+			return fmt.Errorf("in the middle of a block: %w", err)
+		}
+	}
+}
+
+// sendCopied reads a run of blocks at once and sends them, headers between,
+// with one gathering write.
+func (c *Conn) sendCopied(ctx context.Context, control []byte, us []Upload) error {
+	total := int(us[len(us)-1].Off + int64(us[len(us)-1].Block.Length) - us[0].Off)
+	data, put := c.buffer(total)
+	defer put()
+	if len(us) == 1 && total > len(data) {
+		return c.sendStrokes(ctx, control, us[0], data)
+	}
+	data = data[:total]
+	if _, err := c.o.Source.ReadAt(data, us[0].Off); err != nil {
+		return errors.Join(c.send(control, false), errLocal{err})
+	}
+	if err := c.o.Up.Wait(ctx, total); err != nil {
+		return err
+	}
+	heads := make([]byte, 0, 13*len(us))
+	vec := make(net.Buffers, 0, 2*len(us)+1)
+	if len(control) > 0 {
+		vec = append(vec, control)
+	}
+	for _, u := range us {
+		at := len(heads)
+		heads = wire.AppendPieceHeader(heads, u.Block.Index, u.Block.Begin, int(u.Block.Length))
+		vec = append(vec, heads[at:], data[:u.Block.Length])
+		data = data[u.Block.Length:]
+	}
+	if err := c.allow(); err != nil {
+		return err
+	}
+	_, err := vec.WriteTo(c.nc)
+	return err
+}
+
+// sendStrokes sends one large block through a buffer smaller than it.
+func (c *Conn) sendStrokes(ctx context.Context, control []byte, u Upload, data []byte) error {
+	head := wire.AppendPieceHeader(control, u.Block.Index, u.Block.Begin, int(u.Block.Length))
+	off, left := u.Off, int64(u.Block.Length)
+	for left > 0 {
+		p := data[:min(int64(len(data)), left)]
+		if _, err := c.o.Source.ReadAt(p, off); err != nil {
+			if head != nil {
+				return errors.Join(c.send(control, false), errLocal{err})
+			}
+			return fmt.Errorf("in the middle of a block: %w", err)
+		}
+		if err := c.o.Up.Wait(ctx, len(p)); err != nil {
+			return err
+		}
+		if head != nil {
+			if err := c.send(head, true); err != nil {
+				return err
+			}
+			head = nil
+		}
+		if err := c.send(p, false); err != nil {
+			return err
+		}
+		off, left = off+int64(len(p)), left-int64(len(p))
+	}
+	return nil
+}
+
+// buffer returns memory for n bytes, out of the budget when more than a
+// stock block is wanted; it may be smaller than n.
+func (c *Conn) buffer(n int) ([]byte, func()) {
+	if n > stockBlock {
+		if b := c.o.Budget.TryGet(); b != nil {
+			return *b, func() { c.o.Budget.Put(b) }
+		}
+	}
+	return make([]byte, max(min(n, BulkSize), stockBlock)), func() {}
+}
+
+// zeros sends padding.
+func (c *Conn) zeros(ctx context.Context, n int64) error {
+	var block [4096]byte
+	for n > 0 {
+		k := min(n, int64(len(block)))
+		if err := c.o.Up.Wait(ctx, int(k)); err != nil {
+			return err
+		}
+		if err := c.send(block[:k], false); err != nil {
+			return err
+		}
+		n -= k
+	}
+	return nil
+}
+
+// allow renews the deadline of the next write.
+func (c *Conn) allow() error {
+	return c.nc.SetWriteDeadline(time.Now().Add(stuckLimit))
+}
+
+// send writes p; more says that data follows at once, so that the kernel
+// does not send a packet for a header alone.
+func (c *Conn) send(p []byte, more bool) error {
+	if len(p) == 0 {
+		return nil
+	}
+	if err := c.allow(); err != nil {
+		return err
+	}
+	if more && c.tcp != nil && haveSendfile {
+		return c.sendMore(p)
+	}
+	_, err := c.nc.Write(p)
+	return err
+}

@@ -1,0 +1,329 @@
+package swarm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"shoal/internal/bt/bitfield"
+	"shoal/internal/bt/metainfo"
+	"shoal/internal/bt/peerconn"
+	"shoal/internal/bt/wire"
+)
+
+// Connections: dial until dialTarget live; take incoming ones up to MaxPeers.
+const (
+	dialTarget  = 40
+	maxDialling = 16
+	ourCaps     = wire.CapExtended | wire.CapFast
+)
+
+// Reasons for closing a connection.
+var (
+	errSelf      = errors.New("that is ourselves")
+	errDuplicate = errors.New("connected twice")
+	errUseless   = errors.New("both sides have everything")
+	errBanned    = errors.New("sent bad data")
+	errFull      = errors.New("enough peers")
+	errSnub      = errors.New("asked for data, and sent none for minutes")
+)
+
+// connect dials as many more peers as are wanted.
+func (s *state) connect() {
+	limit := min(dialTarget, s.o.MaxPeers)
+	for len(s.peers)+s.conn.dialing < limit && s.conn.dialing < maxDialling {
+		if s.complete() && s.source == nil && len(s.peers) > 0 {
+			return // a seed is found by those who need it
+		}
+		addr, fails, ok := s.conn.book.Next(s.now)
+		if !ok {
+			return
+		}
+		s.conn.dialing++
+		hash := s.swarmFor(fails)
+		s.t.wg.Go(func() { s.t.dial(s.ctx, addr, hash) })
+	}
+}
+
+// swarmFor alternates between the swarms of a hybrid: an address does not say
+// in which of them its peer is.
+func (s *state) swarmFor(fails int) metainfo.InfoHash {
+	swarms := s.o.Info.Swarms()
+	return swarms[fails%len(swarms)]
+}
+
+func (t *Torrent) handshake(hash metainfo.InfoHash) wire.Handshake {
+	caps := wire.Cap(ourCaps)
+	if t.o.Info.HasV2() {
+		caps |= wire.CapV2
+	}
+	return wire.NewHandshake([20]byte(hash), t.o.PeerID, caps)
+}
+
+// dial runs in a goroutine of its own and ends with one event.
+func (t *Torrent) dial(ctx context.Context, addr netip.AddrPort, hash metainfo.InfoHash) {
+	nc, hs, err := t.greet(ctx, addr, hash)
+	if err != nil {
+		t.post(dialFailed{addr, err})
+		return
+	}
+	if !t.post(connected{nc: nc, hs: hs, addr: addr, outgoing: true}) {
+		nc.Close()
+	}
+}
+
+func (t *Torrent) greet(ctx context.Context, addr netip.AddrPort, hash metainfo.InfoHash) (net.Conn, wire.Handshake, error) {
+	dctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	nc, err := t.o.Dial(dctx, addr)
+	if err != nil {
+		return nil, wire.Handshake{}, err
+	}
+	hs, err := t.exchange(ctx, nc, hash)
+	if err != nil {
+		nc.Close()
+		return nil, hs, fmt.Errorf("handshake with %v: %w", addr, err)
+	}
+	return nc, hs, nil
+}
+
+// exchange sends our handshake and reads the answer.
+func (t *Torrent) exchange(ctx context.Context, nc net.Conn, hash metainfo.InfoHash) (hs wire.Handshake, err error) {
+	stop := context.AfterFunc(ctx, func() { nc.Close() })
+	defer stop()
+	if err := nc.SetDeadline(time.Now().Add(handshakeLimit)); err != nil {
+		return hs, err
+	}
+	if _, err := nc.Write(t.handshake(hash).Append(nil)); err != nil {
+		return hs, err
+	}
+	var b [wire.HandshakeLen]byte
+	if _, err := io.ReadFull(nc, b[:]); err != nil {
+		return hs, err
+	}
+	if hs, err = wire.ParseHandshake(b[:]); err != nil {
+		return hs, err
+	}
+	if !slices.Contains(t.o.Info.Swarms(), metainfo.InfoHash(hs.InfoHash)) {
+		return hs, errors.New("the peer answered for another swarm")
+	}
+	return hs, nc.SetDeadline(time.Time{})
+}
+
+// dialFailed occurs when an address could not be connected.
+type dialFailed struct {
+	addr netip.AddrPort
+	err  error
+}
+
+func (e dialFailed) apply(s *state) {
+	s.conn.dialing--
+	s.conn.book.Failed(e.addr, s.now)
+	s.o.Log.Debug("dialling failed", "peer", e.addr, "err", e.err)
+	s.connect()
+}
+
+// incoming occurs when the node hands over a connection that asked for us.
+type incoming struct {
+	nc net.Conn
+	hs wire.Handshake
+}
+
+func (e incoming) discard() { e.nc.Close() }
+
+func (e incoming) apply(s *state) {
+	addr := addrOf(e.nc)
+	if len(s.peers) >= s.o.MaxPeers || s.conn.book.Banned(addr.Addr()) {
+		e.nc.Close()
+		return
+	}
+	t := s.t
+	t.wg.Go(func() {
+		err := e.nc.SetWriteDeadline(time.Now().Add(handshakeLimit))
+		if err == nil {
+			_, err = e.nc.Write(t.handshake(metainfo.InfoHash(e.hs.InfoHash)).Append(nil))
+		}
+		if err != nil || !t.post(connected{nc: e.nc, hs: e.hs, addr: addr}) {
+			e.nc.Close()
+		}
+	})
+}
+
+func addrOf(nc net.Conn) netip.AddrPort {
+	a, err := netip.ParseAddrPort(nc.RemoteAddr().String())
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+}
+
+// connected occurs when a connection has both handshakes behind it.
+type connected struct {
+	nc       net.Conn
+	hs       wire.Handshake
+	addr     netip.AddrPort
+	outgoing bool
+}
+
+func (e connected) discard() { e.nc.Close() }
+
+func (e connected) apply(s *state) {
+	if e.outgoing {
+		s.conn.dialing--
+	}
+	if err := s.admit(e); err != nil {
+		s.o.Log.Debug("peer not taken", "peer", e.addr, "err", err)
+		e.nc.Close()
+		return
+	}
+	p := s.newPeer(e)
+	s.peers[p] = struct{}{}
+	s.conn.ids[p.id] = p
+	s.o.Log.Debug("peer connected", "peer", e.addr, "outgoing", e.outgoing, "shoal", p.shoal)
+	s.sayFirst(p, e.hs)
+	t := s.t
+	t.wg.Go(func() { t.post(closed{p, p.link.conn.Run(s.ctx)}) })
+}
+
+// admit refuses ourselves, banned peers, and the second of two connections to
+// the same peer: both ends keep the one that the smaller id has opened.
+func (s *state) admit(e connected) error {
+	if e.hs.PeerID == s.o.PeerID {
+		s.conn.book.Self(e.addr)
+		return errSelf
+	}
+	var err error
+	switch old := s.conn.ids[e.hs.PeerID]; {
+	case s.conn.book.Banned(e.addr.Addr()):
+		err = errBanned
+	case old != nil:
+		keepOurs := slices.Compare(s.o.PeerID[:], e.hs.PeerID[:]) < 0
+		if e.outgoing == old.outgoing || keepOurs == old.outgoing {
+			err = errDuplicate
+			if e.outgoing { // remember where it listens, and do not dial again
+				old.listen = e.addr
+			}
+		} else {
+			s.remove(old, errDuplicate)
+			old.link.conn.Close(errDuplicate)
+		}
+	case !e.outgoing && len(s.peers) >= s.o.MaxPeers:
+		err = errFull
+	}
+	if err != nil && e.outgoing {
+		s.conn.book.Closed(e.addr, s.now, 2*time.Minute)
+	}
+	return err
+}
+
+// speaksShoal tells whether we are a shoal process to others: with a foreign
+// peer id (in tests) we behave like a stock client.
+func (s *state) speaksShoal() bool { return wire.LooksShoal(s.o.PeerID) }
+
+func (s *state) newPeer(e connected) *peer {
+	n := s.o.Info.NumPieces()
+	p := &peer{
+		id: e.hs.PeerID, outgoing: e.outgoing, shoal: s.speaksShoal() && wire.LooksShoal(e.hs.PeerID), unit: stockUnit,
+		has: bitfield.New(n), chokesUs: true, amChoking: true,
+		serving: serving{granted: map[wire.Block]time.Time{}, revealed: map[uint32]time.Time{}},
+		joined:  s.now, chokedAt: s.now, pexAt: s.now.Add(-50 * time.Second),
+	}
+	if e.outgoing {
+		p.dialled, p.listen = e.addr, e.addr
+	}
+	p.link = &link{
+		t: s.t, p: p, addr: e.addr, fast: e.hs.Fast(),
+		fetch: newFetcher(startWindow, stockUnit, !p.shoal),
+	}
+	p.link.conn = peerconn.New(e.nc, p.link, peerconn.Options{
+		Source: s.o.Store, Budget: s.o.Budget, Up: s.o.Up, Down: s.o.Down, Log: s.o.Log,
+	})
+	return p
+}
+
+// sayFirst sends what a peer must hear first: our pieces, then extensions.
+func (s *state) sayFirst(p *peer, hs wire.Handshake) {
+	have := s.t.have.clone()
+	hide := s.source != nil && p.shoal
+	switch {
+	case hs.Fast() && (hide || have.Count() == 0):
+		p.send(func(b []byte) []byte { return wire.AppendID(b, wire.HaveNone) })
+	case hide || have.Count() == 0:
+	case hs.Fast() && have.All():
+		p.send(func(b []byte) []byte { return wire.AppendID(b, wire.HaveAll) })
+	default:
+		p.send(func(b []byte) []byte { return wire.AppendBitfield(b, have.Bytes()) })
+	}
+	if hs.Extended() {
+		s.sayExtended(p)
+	}
+	if p.shoal {
+		s.unchoke(p)
+		if s.source != nil {
+			s.reveal(p)
+		}
+	} else if hs.Fast() {
+		s.offerGift(p)
+	}
+}
+
+// closed occurs when a connection has ended.
+type closed struct {
+	p   *peer
+	err error
+}
+
+func (e closed) apply(s *state) { s.remove(e.p, e.err) }
+
+// remove forgets a peer. What it was asked for waits for others.
+func (s *state) remove(p *peer, why error) {
+	if _, ok := s.peers[p]; !ok {
+		return
+	}
+	delete(s.peers, p)
+	p.gone = true
+	if s.conn.ids[p.id] == p {
+		delete(s.conn.ids, p.id)
+	}
+	s.o.Log.Debug("peer gone", "peer", p.link.addr, "err", why)
+	s.sums.down += p.link.conn.Received()
+	s.sums.up += p.link.conn.Sent()
+	s.forgetHas(p)
+	s.releaseJobs(p)
+	s.takeBack(p)
+	s.out.granted -= len(p.granted)
+	p.granted = nil
+	if p.dialled.IsValid() {
+		s.conn.book.Closed(p.dialled, s.now, restAfter(why))
+	}
+	s.fillAll()
+	s.schedule()
+}
+
+func restAfter(why error) time.Duration {
+	switch {
+	case errors.Is(why, errUseless), errors.Is(why, errDuplicate):
+		return 5 * time.Minute
+	case errors.Is(why, peerconn.ErrProtocol), errors.Is(why, wire.ErrMalformed), errors.Is(why, errSnub):
+		return 2 * time.Minute
+	}
+	return time.Second
+}
+
+// drop closes a connection; the rest follows when its goroutines have ended.
+func (s *state) drop(p *peer, why error) {
+	s.remove(p, why)
+	p.link.conn.Close(why)
+}
+
+// dropIfUseless ends connections over which nothing can flow any more.
+func (s *state) dropIfUseless(p *peer) {
+	if s.source == nil && s.complete() && s.t.have.all() && (p.seed() || p.ext.UploadOnly && !p.interested) {
+		s.drop(p, errUseless)
+	}
+}

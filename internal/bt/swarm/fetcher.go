@@ -1,0 +1,204 @@
+package swarm
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"shoal/internal/bt/wire"
+)
+
+// job is one piece that one peer was asked for: everything that was missing
+// of it then, in order. Its fetcher guards it.
+type job struct {
+	part *partial
+	todo []span // not requested yet
+	out  int    // requests that are on their way
+}
+
+// order is one outstanding request.
+type order struct {
+	job   *job
+	block wire.Block
+}
+
+// fetcher turns the jobs of one peer into requests and keeps just as many
+// bytes outstanding as the path needs. It is shared by the loop, which gives
+// and takes jobs, and the connection's reader, which asks for the next blocks
+// as soon as one has come, without waiting for the loop.
+type fetcher struct {
+	mu       sync.Mutex
+	jobs     []*job
+	out      []order
+	outBytes int64
+	window   int64 // bytes to keep outstanding
+	unit     int64 // bytes of one request
+	aligned  bool  // stock peers: requests end at multiples of unit
+
+	progress atomic.Int64 // unix nanoseconds when bytes last came or a job was given
+}
+
+func newFetcher(window, unit int64, aligned bool) *fetcher {
+	return &fetcher{window: window, unit: unit, aligned: aligned}
+}
+
+// touch notes progress.
+func (f *fetcher) touch(now time.Time) { f.progress.Store(now.UnixNano()) }
+
+// give adds a job for all that is missing of part.
+func (f *fetcher) give(part *partial) *job {
+	j := &job{part: part, todo: part.left()}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.jobs = append(f.jobs, j)
+	return j
+}
+
+// take removes the job for part, and returns the outstanding requests that
+// should be cancelled.
+func (f *fetcher) take(part *partial) []wire.Block {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.drop(func(j *job) bool { return j.part == part })
+	var blocks []wire.Block
+	kept := f.out[:0]
+	for _, o := range f.out {
+		if o.job.part == part {
+			blocks = append(blocks, o.block)
+			f.outBytes -= int64(o.block.Length)
+		} else {
+			kept = append(kept, o)
+		}
+	}
+	f.out = kept
+	return blocks
+}
+
+// takeAll removes all jobs and forgets all requests.
+func (f *fetcher) takeAll() []*job {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	jobs := f.jobs
+	f.jobs, f.out, f.outBytes = nil, nil, 0
+	return jobs
+}
+
+func (f *fetcher) drop(which func(*job) bool) {
+	kept := f.jobs[:0]
+	for _, j := range f.jobs {
+		if !which(j) {
+			kept = append(kept, j)
+		}
+	}
+	clear(f.jobs[len(kept):])
+	f.jobs = kept
+}
+
+// backlog returns the bytes that are requested or will be, and the jobs.
+func (f *fetcher) backlog() (bytes int64, jobs int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	bytes = f.outBytes
+	for _, j := range f.jobs {
+		for _, s := range j.todo {
+			bytes += s.to - s.from
+		}
+	}
+	return bytes, len(f.jobs)
+}
+
+// set changes the window and the request size.
+func (f *fetcher) set(window, unit int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.window, f.unit = window, unit
+}
+
+// windowSize is how many bytes it keeps outstanding.
+func (f *fetcher) windowSize() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.window
+}
+
+func (f *fetcher) outstanding() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.outBytes
+}
+
+// pump appends requests to dst until the window is full. hungry is true when
+// the jobs are used up before that.
+func (f *fetcher) pump(dst []byte) (out []byte, hungry bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, j := range f.jobs {
+		for len(j.todo) > 0 {
+			if f.outBytes >= f.window {
+				return dst, false
+			}
+			b := f.cut(j)
+			f.out = append(f.out, order{j, b})
+			f.outBytes += int64(b.Length)
+			j.out++
+			dst = wire.AppendBlock(dst, wire.Request, b)
+		}
+	}
+	return dst, f.outBytes < f.window
+}
+
+// cut takes the next block off a job.
+func (f *fetcher) cut(j *job) wire.Block {
+	s := &j.todo[0]
+	end := min(s.to, s.from+f.unit)
+	if f.aligned {
+		end = min(s.to, s.from-s.from%f.unit+f.unit)
+	}
+	b := wire.Block{Index: uint32(j.part.piece), Begin: uint32(s.from), Length: uint32(end - s.from)}
+	s.from = end
+	if s.from == s.to {
+		j.todo = j.todo[1:]
+	}
+	return b
+}
+
+// arrived finds the request that a block answers and strikes it off; nil when
+// nobody asked (any more).
+func (f *fetcher) arrived(b wire.Block) *job {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i, o := range f.out {
+		if o.block != b {
+			continue
+		}
+		if i == 0 { // nearly always: peers answer in order
+			f.out = f.out[1:]
+		} else {
+			f.out = append(f.out[:i], f.out[i+1:]...)
+		}
+		f.outBytes -= int64(b.Length)
+		o.job.out--
+		if o.job.out == 0 && len(o.job.todo) == 0 {
+			f.drop(func(j *job) bool { return j == o.job })
+		}
+		return o.job
+	}
+	return nil
+}
+
+// rejected strikes a refused request off and returns its job, all of whose
+// requests are given up.
+func (f *fetcher) rejected(b wire.Block) *job {
+	f.mu.Lock()
+	var hit *job
+	for _, o := range f.out {
+		if o.block == b {
+			hit = o.job
+		}
+	}
+	f.mu.Unlock()
+	if hit != nil {
+		f.take(hit.part)
+	}
+	return hit
+}

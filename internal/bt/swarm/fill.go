@@ -1,0 +1,483 @@
+package swarm
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"shoal/internal/bt/bitfield"
+	"shoal/internal/bt/metainfo"
+	"shoal/internal/bt/wire"
+)
+
+// Requests and windows.
+const (
+	stockUnit    = 16 << 10  // a request to stock clients (BEP 3)
+	startWindow  = 256 << 10 // outstanding bytes before anything is measured
+	slowUnit     = 256 << 10 // a request to a shoal peer, until it proves fast
+	fastUnit     = 1 << 20
+	maxWindow    = 256 << 20
+	stalledAfter = 2 * time.Second
+	snubAfter    = 30 * time.Second
+	hopeless     = 2 * time.Minute
+	maxSources   = 3 // of one piece, in the endgame
+)
+
+// retune fits window and request size to the measured path: twice what is
+// under way in a round trip, so that the rate can grow, and enough for 20 ms
+// of scheduling on top.
+func (s *state) retune(p *peer) {
+	rtt := float64(p.link.conn.RTT()) / 1e6
+	window := int64(p.down.rate * (2*rtt + 0.03))
+	unit := int64(stockUnit)
+	low := int64(startWindow)
+	if p.shoal {
+		unit, low = slowUnit, 1
+		if p.down.rate > 40e6 {
+			unit, low = fastUnit, 4<<20
+		}
+		unit = min(unit, p.unit)
+	} else if p.ext.Reqq > 0 {
+		window = min(window, int64(p.ext.Reqq)*stockUnit)
+	} else {
+		window = min(window, 250*stockUnit)
+	}
+	p.link.fetch.set(min(max(window, low), maxWindow), unit)
+}
+
+func (s *state) fillAll() {
+	if s.left == 0 || s.paused {
+		return
+	}
+	for p := range s.peers {
+		s.fill(p)
+	}
+	for _, w := range s.web {
+		s.fillWeb(w)
+	}
+}
+
+// hungryPeer occurs when a peer's jobs are all requested and its window has
+// room.
+type hungryPeer struct{ p *peer }
+
+func (e hungryPeer) apply(s *state) { s.fill(e.p) }
+
+// fill gives a peer jobs until its window is full or there is nothing for it.
+func (s *state) fill(p *peer) {
+	if p.gone || s.left == 0 || s.paused || s.now.Before(p.holdUntil) || p.chokesUs && len(p.allowed) == 0 {
+		return
+	}
+	given := false
+	for {
+		bytes, jobs := p.link.fetch.backlog()
+		if jobs > 0 && bytes >= p.link.fetch.windowSize() {
+			break
+		}
+		a := s.choose(p, jobs == 0)
+		if a == nil {
+			break
+		}
+		s.assign(a, p)
+		given = true
+	}
+	if given {
+		if reqs, _ := p.link.fetch.pump(nil); len(reqs) > 0 {
+			p.send(func(b []byte) []byte { return append(b, reqs...) })
+		}
+	}
+}
+
+func (s *state) assign(a *active, p *peer) {
+	a.by = append(a.by, p)
+	a.since = s.now
+	p.link.fetch.touch(s.now)
+	p.link.fetch.give(a.part)
+}
+
+// choose finds what to ask a peer for next: a piece that somebody left, the
+// rarest piece that nobody was asked for, or, for a peer with nothing to do
+// when no such piece is left, a piece that another peer is slow with.
+func (s *state) choose(p *peer, idle bool) *active {
+	if p.chokesUs {
+		return s.chooseAllowed(p)
+	}
+	if a := s.orphan(p); a != nil {
+		return a
+	}
+	if piece, ok := s.pick.Pick(p.has); ok {
+		return s.begin(piece)
+	}
+	if idle {
+		return s.second(p)
+	}
+	return nil
+}
+
+// chooseAllowed picks among the pieces that a choking peer serves (BEP 6).
+func (s *state) chooseAllowed(p *peer) *active {
+	for _, piece := range p.allowed {
+		if p.has.Has(int(piece)) && s.pick.Open(piece) {
+			return s.begin(piece)
+		}
+	}
+	return nil
+}
+
+func (s *state) begin(piece uint32) *active {
+	pc, _ := s.o.Info.Piece(piece)
+	s.pick.Take(piece)
+	check := s.o.Hashes.NewChecker()
+	check.Reset(pc)
+	a := &active{
+		part: &partial{piece: pc, base: int64(piece) * s.o.Info.PieceLength, size: s.o.Info.PieceData(pc), check: check},
+		solo: len(s.suspects[pc]) > 0,
+	}
+	s.prog[pc] = a
+	return a
+}
+
+func (s *state) orphan(p *peer) *active {
+	if !s.loose {
+		return nil
+	}
+	s.loose = false
+	for _, a := range s.prog {
+		if len(a.by) > 0 || a.web != nil {
+			continue
+		}
+		s.loose = true
+		if p.has.Has(int(a.part.piece)) {
+			return a
+		}
+	}
+	return nil
+}
+
+// second finds a piece for a second or third source: in the endgame, when
+// everything has been asked for, any piece whose bytes have not begun to
+// come; before that only a piece that has stalled.
+func (s *state) second(p *peer) *active {
+	var best *active
+	endgame := s.pick.Len() == 0
+	for _, a := range s.prog {
+		if a.solo || len(a.by) >= maxSources || slices.Contains(a.by, p) || !p.has.Has(int(a.part.piece)) {
+			continue
+		}
+		if !endgame && !s.stalled(a) {
+			continue
+		}
+		if best == nil || len(a.by) < len(best.by) || len(a.by) == len(best.by) && a.since.Before(best.since) {
+			best = a
+		}
+	}
+	return best
+}
+
+// stalled tells whether none of those who were asked for a piece has sent
+// anything at all for a while.
+func (s *state) stalled(a *active) bool {
+	for _, p := range a.by {
+		if s.now.Sub(time.Unix(0, p.link.fetch.progress.Load())) < stalledAfter {
+			return false
+		}
+	}
+	return a.web == nil && s.now.Sub(a.since) >= stalledAfter
+}
+
+// unstick deals with peers that were asked and send nothing.
+func (s *state) unstick() {
+	if s.left == 0 {
+		return
+	}
+	for p := range s.peers {
+		if p.link.fetch.outstanding() == 0 {
+			continue
+		}
+		idle := s.now.Sub(time.Unix(0, p.link.fetch.progress.Load()))
+		switch {
+		case idle > hopeless:
+			s.drop(p, errSnub)
+		case idle > snubAfter && !p.shoal:
+			p.holdUntil = s.now.Add(snubAfter)
+			s.releaseJobs(p)
+		}
+	}
+}
+
+// releaseJobs takes all jobs from a peer.
+func (s *state) releaseJobs(p *peer) {
+	p.link.fetch.takeAll()
+	for piece, a := range s.prog {
+		i := slices.Index(a.by, p)
+		if i < 0 {
+			continue
+		}
+		a.by = slices.Delete(a.by, i, i+1)
+		s.orphaned(piece, a)
+	}
+}
+
+// orphaned looks at a piece that has lost a source: one of which nothing has
+// come may be started anew, any other waits for the next free peer.
+func (s *state) orphaned(piece metainfo.Piece, a *active) {
+	if len(a.by) > 0 || a.web != nil {
+		return
+	}
+	if left := a.part.left(); len(left) == 1 && left[0] == (span{0, a.part.size}) {
+		s.abandonPiece(piece, a)
+		return
+	}
+	s.loose = true
+}
+
+// abandon gives a piece in progress up; it will be fetched from the start.
+func (s *state) abandon(part *partial) {
+	if a := s.prog[part.piece]; a != nil && a.part == part {
+		for _, p := range a.by {
+			s.cancelJob(p, part)
+		}
+		s.abandonPiece(part.piece, a)
+	}
+}
+
+func (s *state) abandonPiece(piece metainfo.Piece, a *active) {
+	a.part.giveUp()
+	delete(s.prog, piece)
+	s.pick.Return(uint32(piece))
+}
+
+// cancelJob takes one job from a peer and tells it.
+func (s *state) cancelJob(p *peer, part *partial) {
+	blocks := p.link.fetch.take(part)
+	if len(blocks) == 0 {
+		return
+	}
+	p.send(func(b []byte) []byte {
+		for _, block := range blocks {
+			b = wire.AppendBlock(b, wire.Cancel, block)
+		}
+		return b
+	})
+}
+
+// pieceOver occurs when the last byte of a piece has been written.
+type pieceOver struct {
+	part *partial
+	ok   bool
+}
+
+func (e pieceOver) apply(s *state) {
+	a := s.prog[e.part.piece]
+	if a == nil || a.part != e.part {
+		return
+	}
+	delete(s.prog, e.part.piece)
+	for _, p := range a.by {
+		s.cancelJob(p, e.part)
+	}
+	if e.ok {
+		s.accuse(a)
+		s.gotPiece(e.part.piece)
+	} else {
+		s.badPiece(a)
+	}
+	for _, p := range a.by {
+		if _, still := s.peers[p]; still {
+			s.fill(p)
+		}
+	}
+}
+
+// gotPiece counts a verified piece and tells everyone.
+func (s *state) gotPiece(piece metainfo.Piece) {
+	s.left--
+	s.sums.doneBytes += s.o.Info.PieceData(piece)
+	for p := range s.peers {
+		s.announce(p, uint32(piece))
+	}
+	if s.left == 0 {
+		s.finish()
+	}
+}
+
+// finish is what happens once, when nothing wanted is missing any more.
+func (s *state) finish() {
+	s.publish()
+	s.t.setComplete()
+	for p := range s.peers {
+		s.flushNews(p)
+		s.updateInterest(p)
+		s.dropIfUseless(p)
+	}
+}
+
+// wasted occurs when bytes came that were there already.
+type wasted struct{ bytes int64 }
+
+func (e wasted) apply(s *state) { s.sums.wasted += e.bytes }
+
+// choked occurs when a peer chokes or unchokes us.
+type choked struct {
+	p  *peer
+	on bool
+}
+
+func (e choked) apply(s *state) {
+	e.p.chokesUs = e.on
+	if e.on {
+		s.releaseJobs(e.p)
+		s.fillAll()
+		return
+	}
+	e.p.link.fetch.touch(s.now)
+	s.fill(e.p)
+}
+
+// allowed occurs when a peer will serve a piece even while it chokes us.
+type allowed struct {
+	p     *peer
+	piece uint32
+}
+
+func (e allowed) apply(s *state) {
+	if len(e.p.allowed) < 64 {
+		e.p.allowed = append(e.p.allowed, e.piece)
+		s.fill(e.p)
+	}
+}
+
+// refused occurs when a peer rejects a request (BEP 6). After a choke that is
+// normal; else it gets a rest.
+type refused struct {
+	p     *peer
+	block wire.Block
+}
+
+func (e refused) apply(s *state) {
+	j := e.p.link.fetch.rejected(e.block)
+	if j == nil {
+		return
+	}
+	if a := s.prog[j.part.piece]; a != nil && a.part == j.part {
+		if i := slices.Index(a.by, e.p); i >= 0 {
+			a.by = slices.Delete(a.by, i, i+1)
+			s.orphaned(j.part.piece, a)
+		}
+	}
+	if !e.p.chokesUs {
+		e.p.holdUntil = s.now.Add(time.Second)
+	}
+	s.fillAll()
+}
+
+// gotBitfield occurs when a peer tells all its pieces at once.
+type gotBitfield struct {
+	p   *peer
+	set *bitfield.Set
+}
+
+func (e gotBitfield) apply(s *state) {
+	s.forgetHas(e.p)
+	e.p.has = e.set
+	if !e.set.All() { // seeds raise all counts alike, so they are left out
+		for i := e.set.Next(0); i >= 0; i = e.set.Next(i + 1) {
+			s.pick.Add(uint32(i), 1)
+		}
+	}
+	s.heard(e.p)
+}
+
+// gotHaves occurs when a peer has got pieces.
+type gotHaves struct {
+	p      *peer
+	pieces []uint32
+}
+
+func (e gotHaves) apply(s *state) {
+	p := e.p
+	if p.seed() {
+		return
+	}
+	for _, i := range e.pieces {
+		if !p.has.Has(int(i)) {
+			p.has.Set(int(i))
+			s.pick.Add(i, 1)
+			s.sourceHeard(p, i)
+		}
+	}
+	if p.seed() {
+		for i := range p.has.Len() {
+			s.pick.Add(uint32(i), -1)
+		}
+	}
+	s.heard(p)
+}
+
+// lost occurs when a peer takes a have back (BEP 54).
+type lost struct {
+	p     *peer
+	piece uint32
+}
+
+func (e lost) apply(s *state) {
+	p := e.p
+	if !p.has.Has(int(e.piece)) {
+		return
+	}
+	s.forgetHas(p)
+	has := p.has.Clone()
+	has.Clear(int(e.piece))
+	gotBitfield{p, has}.apply(s)
+}
+
+func (s *state) forgetHas(p *peer) {
+	if !p.has.All() {
+		for i := p.has.Next(0); i >= 0; i = p.has.Next(i + 1) {
+			s.pick.Add(uint32(i), -1)
+		}
+	}
+	p.has = bitfield.New(p.has.Len())
+}
+
+// heard goes on after a peer's pieces have changed.
+func (s *state) heard(p *peer) {
+	s.updateInterest(p)
+	s.dropIfUseless(p)
+	s.fill(p)
+}
+
+// updateInterest tells a peer whether it has something that we want.
+func (s *state) updateInterest(p *peer) {
+	want := s.left > 0 && (s.pick.Common(p.has) || s.inProgressAt(p))
+	if want == p.amInterested {
+		return
+	}
+	p.amInterested = want
+	id := wire.NotInterested
+	if want {
+		id = wire.Interested
+	}
+	p.send(func(b []byte) []byte { return wire.AppendID(b, id) })
+}
+
+func (s *state) inProgressAt(p *peer) bool {
+	for piece := range s.prog {
+		if p.has.Has(int(piece)) {
+			return true
+		}
+	}
+	return false
+}
+
+// sleep is a context-aware pause of goroutines outside of the loop.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

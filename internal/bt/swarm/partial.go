@@ -1,0 +1,168 @@
+package swarm
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+
+	"shoal/internal/bt/metainfo"
+)
+
+// span is the bytes from <= x < to of a piece.
+type span struct{ from, to int64 }
+
+// credit remembers who sent which bytes of a piece.
+type credit struct {
+	who *link // nil: a web seed
+	span
+}
+
+// partial is a piece on its way in. Whoever receives a part of it, hashes and
+// writes it at once, in the goroutine that read it from the socket; the mutex
+// is contended only in the endgame, when a piece has two sources.
+//
+// Every byte is hashed and written once, from whoever brought it first: what
+// is on disk is what was hashed.
+type partial struct {
+	piece metainfo.Piece
+	base  int64 // offset in piece space
+	size  int64 // without trailing padding
+
+	mu      sync.Mutex
+	check   *metainfo.Checker
+	reread  bool // some bytes came in an order that could not be hashed
+	got     []span
+	credits []credit
+	over    bool // finished or given up: late bytes are ignored
+}
+
+// outcome of a write.
+type outcome struct {
+	used     int64 // bytes that were new
+	complete bool  // this write was the last; ok tells whether the hash matches
+	ok       bool
+}
+
+// write takes b, which lies at off inside the piece.
+func (a *partial) write(st Store, who *link, off int64, b []byte) (out outcome, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.over {
+		return out, nil
+	}
+	for _, gap := range missing(a.got, span{off, off + int64(len(b))}) {
+		sub := b[gap.from-off : gap.to-off]
+		if !a.check.WriteAt(sub, gap.from) {
+			a.reread = true
+		}
+		if _, err := st.WriteAt(sub, a.base+gap.from); err != nil {
+			a.reread = true // what was hashed is not what is on disk
+			return out, err
+		}
+		a.got = add(a.got, gap)
+		a.credit(who, gap)
+		out.used += gap.to - gap.from
+	}
+	if out.used == 0 || len(a.got) != 1 || a.got[0] != (span{0, a.size}) {
+		return out, nil
+	}
+	out.complete, a.over = true, true
+	out.ok, err = a.verify(st)
+	return out, err
+}
+
+// verify tells whether the finished piece is right.
+func (a *partial) verify(st Store) (bool, error) {
+	if !a.reread {
+		return a.check.OK(), nil
+	}
+	a.check.Reset(a.piece)
+	buf := make([]byte, min(a.size, 256<<10))
+	for off := int64(0); off < a.size; {
+		p := buf[:min(int64(len(buf)), a.size-off)]
+		if _, err := st.ReadAt(p, a.base+off); err != nil {
+			return false, fmt.Errorf("reading piece %d back: %w", a.piece, err)
+		}
+		if !a.check.WriteAt(p, off) {
+			return false, nil
+		}
+		off += int64(len(p))
+	}
+	return a.check.OK(), nil
+}
+
+func (a *partial) credit(who *link, s span) {
+	if n := len(a.credits); n > 0 && a.credits[n-1].who == who && a.credits[n-1].to == s.from {
+		a.credits[n-1].to = s.to
+		return
+	}
+	a.credits = append(a.credits, credit{who, s})
+}
+
+// left returns the bytes that are still missing.
+func (a *partial) left() []span {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return missing(a.got, span{0, a.size})
+}
+
+// giveUp makes the partial ignore what still comes.
+func (a *partial) giveUp() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.over = true
+}
+
+// addrs returns who contributed, each address once; ok is false when a web
+// seed did.
+func (a *partial) addrs() (who []netip.Addr, ok bool) {
+	ok = true
+	for _, c := range a.credits {
+		if c.who == nil {
+			ok = false
+		} else if ip := c.who.addr.Addr(); !slices.Contains(who, ip) {
+			who = append(who, ip)
+		}
+	}
+	return who, ok
+}
+
+// missing returns the parts of s that got (sorted, disjoint) does not cover.
+func missing(got []span, s span) []span {
+	var out []span
+	for _, g := range got {
+		if g.to <= s.from {
+			continue
+		}
+		if g.from >= s.to {
+			break
+		}
+		if g.from > s.from {
+			out = append(out, span{s.from, g.from})
+		}
+		s.from = g.to
+	}
+	if s.from < s.to {
+		out = append(out, s)
+	}
+	return out
+}
+
+// add puts s, which overlaps nothing in got, into it and joins neighbours.
+func add(got []span, s span) []span {
+	i, _ := slices.BinarySearchFunc(got, s, func(g, s span) int { return int(g.from - s.from) })
+	if i > 0 && got[i-1].to == s.from {
+		got[i-1].to = s.to
+		if i < len(got) && got[i].from == s.to {
+			got[i-1].to = got[i].to
+			got = slices.Delete(got, i, i+1)
+		}
+		return got
+	}
+	if i < len(got) && got[i].from == s.to {
+		got[i].from = s.from
+		return got
+	}
+	return slices.Insert(got, i, s)
+}

@@ -1,0 +1,131 @@
+// Package peers decides whom to dial next. It is an address book with
+// back-off and bans: pure, bounded, owned by one torrent's loop.
+package peers
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"time"
+)
+
+// MaxKnown bounds the addresses a book keeps: trackers and peers can tell
+// more than one will ever dial.
+const MaxKnown = 4096
+
+const (
+	firstRetry = 500 * time.Millisecond
+	lastRetry  = 5 * time.Minute
+)
+
+type entry struct {
+	fails  int
+	next   time.Time // not before
+	inUse  bool      // being dialled, or connected
+	listAt int
+}
+
+// Book holds known addresses.
+type Book struct {
+	known  map[netip.AddrPort]*entry
+	list   []netip.AddrPort // of known, for random picks
+	banned map[netip.Addr]bool
+	self   map[netip.AddrPort]bool
+	rng    *rand.Rand
+}
+
+// NewBook returns an empty book; seed drives its random choices.
+func NewBook(seed uint64) *Book {
+	return &Book{
+		known: map[netip.AddrPort]*entry{}, banned: map[netip.Addr]bool{}, self: map[netip.AddrPort]bool{},
+		rng: rand.New(rand.NewPCG(seed, 1)),
+	}
+}
+
+// Add learns an address. It is ignored when it cannot be dialled, is banned,
+// is our own, or the book is full.
+func (b *Book) Add(a netip.AddrPort) {
+	a = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+	if !a.IsValid() || a.Port() == 0 || a.Addr().IsUnspecified() || a.Addr().IsMulticast() ||
+		b.banned[a.Addr()] || b.self[a] || b.known[a] != nil || len(b.list) >= MaxKnown {
+		return
+	}
+	b.known[a] = &entry{listAt: len(b.list)}
+	b.list = append(b.list, a)
+}
+
+// Len is how many addresses are known.
+func (b *Book) Len() int { return len(b.list) }
+
+// Next returns an address to dial now, and how often it has failed in a row.
+// It is in use until Failed or Closed.
+func (b *Book) Next(now time.Time) (a netip.AddrPort, fails int, ok bool) {
+	if len(b.list) == 0 {
+		return a, 0, false
+	}
+	start := b.rng.IntN(len(b.list))
+	for i := range b.list {
+		a := b.list[(start+i)%len(b.list)]
+		if e := b.known[a]; !e.inUse && !now.Before(e.next) {
+			e.inUse = true
+			return a, e.fails, true
+		}
+	}
+	return a, 0, false
+}
+
+// Use marks an address as connected by other means than Next.
+func (b *Book) Use(a netip.AddrPort) {
+	b.Add(a)
+	if e := b.known[netip.AddrPortFrom(a.Addr().Unmap(), a.Port())]; e != nil {
+		e.inUse = true
+	}
+}
+
+// Failed notes that dialling has failed: the address rests, longer each time.
+func (b *Book) Failed(a netip.AddrPort, now time.Time) {
+	if e := b.known[a]; e != nil {
+		e.inUse = false
+		e.next = now.Add(min(firstRetry<<min(e.fails, 12), lastRetry))
+		e.fails++
+	}
+}
+
+// Closed notes that a connection that had worked is over. rest keeps the
+// address from being dialled again at once.
+func (b *Book) Closed(a netip.AddrPort, now time.Time, rest time.Duration) {
+	if e := b.known[a]; e != nil {
+		e.inUse, e.fails, e.next = false, 0, now.Add(rest)
+	}
+}
+
+// Self notes that an address is our own.
+func (b *Book) Self(a netip.AddrPort) {
+	b.self[a] = true
+	b.remove(a)
+}
+
+// Ban forgets all addresses of ip and takes no more of them.
+func (b *Book) Ban(ip netip.Addr) {
+	ip = ip.Unmap()
+	b.banned[ip] = true
+	for a := range b.known {
+		if a.Addr() == ip {
+			b.remove(a)
+		}
+	}
+}
+
+// Banned tells whether ip is banned.
+func (b *Book) Banned(ip netip.Addr) bool { return b.banned[ip.Unmap()] }
+
+func (b *Book) remove(a netip.AddrPort) {
+	e := b.known[a]
+	if e == nil {
+		return
+	}
+	last := b.list[len(b.list)-1]
+	b.list[e.listAt] = last
+	b.known[last].listAt = e.listAt
+	b.list = b.list[:len(b.list)-1]
+	delete(b.known, a)
+}

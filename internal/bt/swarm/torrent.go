@@ -1,0 +1,230 @@
+// Package swarm runs one torrent: it finds out who has what, asks for what is
+// missing and serves what it has.
+//
+// One goroutine, the loop, owns all state of a torrent (type state). Every
+// change is an event with an apply method (events.go); an event never blocks,
+// dials, reads or writes. Connections run in goroutines of their own
+// (peerconn): their readers hash and write pieces as bytes arrive (partial.go)
+// and tell the loop only when a piece is whole. What to fetch, whom to serve
+// and whom to dial are pure decisions in picker, choker and peers.
+package swarm
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"shoal/internal/bt/bitfield"
+	"shoal/internal/bt/metainfo"
+	"shoal/internal/bt/peerconn"
+	"shoal/internal/bt/rate"
+	"shoal/internal/bt/wire"
+)
+
+// Store is where pieces live; offsets are in piece space. All methods may be
+// called at the same time from many goroutines.
+type Store interface {
+	ReadAt(p []byte, off int64) (int, error)
+	WriteAt(p []byte, off int64) (int, error)
+	// Extent returns the file behind off, for sendfile; nil stands for padding.
+	Extent(off, n int64) (f *os.File, fileOff, length int64, release func(), err error)
+	// MarkHave journals that a piece is verified and written.
+	MarkHave(p metainfo.Piece)
+}
+
+// spaceWaiter is a Store that can tell when a full disk has room again.
+type spaceWaiter interface {
+	// WaitSpace returns nil when there is room again, or when ctx ends its error.
+	WaitSpace(ctx context.Context) error
+}
+
+// Options of a torrent. Info, Hashes, Store, Have and PeerID are required.
+type Options struct {
+	Info       *metainfo.Info
+	Hashes     *metainfo.Hashes
+	Store      Store
+	Have       *bitfield.Set // verified pieces at the start
+	Want       *bitfield.Set // nil: all
+	PeerID     [20]byte
+	ListenPort uint16
+	Up, Down   rate.Chain
+	Budget     *peerconn.Budget // nil: one of 64 MiB of its own
+	MaxPeers   int              // 0: 80
+	WebSeeds   []string
+	Client     string // name and version told to peers
+	// Dial opens a connection; nil: TCP. NoSpace tells a full disk from other
+	// write errors.
+	Dial    func(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
+	NoSpace error
+	Log     *slog.Logger
+}
+
+// Tuning that is not an option: see docs/architecture.md for why.
+const (
+	defaultPeers   = 80
+	defaultBudget  = 64 << 20
+	tickEvery      = 100 * time.Millisecond
+	dialTimeout    = 5 * time.Second
+	handshakeLimit = 10 * time.Second
+	eventQueue     = 1024
+)
+
+// Torrent is the outside of a running torrent: it can be told things and
+// asked for figures, but holds no state of the swarm.
+type Torrent struct {
+	o         Options
+	events    chan event
+	done      chan struct{} // closed when Run has returned
+	completed chan struct{}
+	complete1 sync.Once
+	stats     atomic.Pointer[Stats]
+	wg        sync.WaitGroup
+	have      *haves
+}
+
+// New checks the options. Nothing runs before Run.
+func New(o Options) (*Torrent, error) {
+	switch {
+	case o.Info == nil || o.Hashes == nil || o.Store == nil || o.Have == nil:
+		return nil, errors.New("swarm: info, hashes, store and have are required")
+	case o.Have.Len() != o.Info.NumPieces():
+		return nil, fmt.Errorf("swarm: have is for %d pieces, the metafile has %d", o.Have.Len(), o.Info.NumPieces())
+	case o.Want != nil && o.Want.Len() != o.Info.NumPieces():
+		return nil, fmt.Errorf("swarm: want is for %d pieces, the metafile has %d", o.Want.Len(), o.Info.NumPieces())
+	}
+	if o.MaxPeers <= 0 {
+		o.MaxPeers = defaultPeers
+	}
+	if o.Budget == nil {
+		o.Budget = peerconn.NewBudget(defaultBudget)
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Dial == nil {
+		d := net.Dialer{Timeout: dialTimeout}
+		o.Dial = func(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
+			return d.DialContext(ctx, "tcp", addr.String())
+		}
+	}
+	t := &Torrent{
+		o: o, events: make(chan event, eventQueue), done: make(chan struct{}),
+		completed: make(chan struct{}), have: newHaves(o.Have),
+	}
+	t.stats.Store(&Stats{})
+	return t, nil
+}
+
+// Run owns the torrent until ctx ends (nil) or storage fails for good. When it
+// returns, every goroutine that it started has returned too.
+func (t *Torrent) Run(parent context.Context) error {
+	ctx, cancel := context.WithCancelCause(parent)
+	s := newState(t, ctx, cancel)
+	err := s.loop(ctx)
+	cancel(nil)
+	s.closeAll()
+	close(t.done)
+	t.wg.Wait()
+	t.drain()
+	if parent.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// post hands an event to the loop; false once the loop has ended.
+func (t *Torrent) post(e event) bool {
+	select {
+	case t.events <- e:
+		return true
+	case <-t.done:
+		return false
+	}
+}
+
+// AddPeers tells of addresses that may have the content.
+func (t *Torrent) AddPeers(addrs []netip.AddrPort) { t.post(foundPeers{addrs}) }
+
+// Accept takes over an incoming connection whose handshake has been read and
+// found to be for this torrent; the answer is still owed.
+func (t *Torrent) Accept(c net.Conn, hs wire.Handshake) {
+	if !t.post(incoming{c, hs}) {
+		c.Close()
+	}
+}
+
+// Completed is closed when all wanted pieces are verified and written.
+func (t *Torrent) Completed() <-chan struct{} { return t.completed }
+
+// Stats is a view of a torrent, a tenth of a second old at most.
+type Stats struct {
+	Pieces, Have, Want   int   // pieces; Want: wanted pieces, had or not
+	BytesDone, BytesWant int64 // of wanted pieces, without trailing padding
+	Left                 int64
+	Downloaded, Uploaded int64 // payload bytes since the start
+	Wasted               int64 // payload bytes that came twice or were bad
+	DownRate, UpRate     float64
+	Peers, Seeds         int
+	Known                int // addresses that could be dialled
+	State                string
+	Source               bool // handing out the first copy
+}
+
+// Stats returns the newest figures.
+func (t *Torrent) Stats() Stats { return *t.stats.Load() }
+
+func (t *Torrent) setComplete() { t.complete1.Do(func() { close(t.completed) }) }
+
+// haves is the set of verified pieces, shared with the readers so that a
+// request can be checked where it arrives.
+type haves struct {
+	mu  sync.RWMutex
+	set *bitfield.Set
+}
+
+func newHaves(s *bitfield.Set) *haves { return &haves{set: s.Clone()} }
+
+func (h *haves) has(piece uint32) bool {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.set.Has(int(piece))
+}
+
+func (h *haves) add(piece uint32) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.set.Set(int(piece))
+}
+
+func (h *haves) all() bool {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.set.All()
+}
+
+func (h *haves) clone() *bitfield.Set {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.set.Clone()
+}
+
+func (h *haves) drop(piece uint32) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.set.Clear(int(piece))
+}
+
+func randomSeed() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	return binary.LittleEndian.Uint64(b[:])
+}

@@ -99,6 +99,7 @@ pick_ports() {
 start() {
 	local what=$1
 	shift
+	: >"$work/$what.log" # it opens them too, perhaps after we look
 	"$@" >"$work/$what.log" 2>"$work/$what.err" </dev/null &
 	pids+=($!)
 }
@@ -167,8 +168,8 @@ line() {
 
 # watch shows a line a host until all are complete: in place on a terminal, else once a second.
 watch() {
-	local k left drawn='' limit=$((started + DEMO_TIMEOUT * 1000)) next=0 screen=''
-	[[ ! -t 1 ]] || screen=yes
+	local k left drawn='' limit=$((started + DEMO_TIMEOUT * 1000)) next=0 screen='' width=1000 text
+	[[ ! -t 1 ]] || { screen=yes && read -r _ width < <(stty size <&1 2>/dev/null || echo 24 80); }
 	while :; do
 		left=0
 		for k in "${hosts[@]}"; do
@@ -177,7 +178,10 @@ watch() {
 		done
 		if [[ -n $screen ]] || ((left == 0 || $(now_ms) >= next)); then
 			[[ -z $screen || -z $drawn ]] || printf '\e[%dA' "${#hosts[@]}"
-			for k in "${hosts[@]}"; do printf '%s%s\n' "$(line "$k")" "${screen:+$'\e[K'}"; done
+			for k in "${hosts[@]}"; do
+				text=$(line "$k")
+				printf '%s%s\n' "${text:0:width > 0 ? width : 80}" "${screen:+$'\e[K'}"
+			done
 			drawn=yes next=$(($(now_ms) + 1000))
 			[[ -n $screen || $left == 0 ]] || echo
 		fi

@@ -7,199 +7,153 @@ import (
 	"strings"
 	"time"
 
+	"shoal/internal/bt/bencode"
 	"shoal/internal/bt/metainfo"
 )
+
+// limits of a response: a dictionary of MaxPeers peers with all their keys and some more.
+var limits = bencode.Limits{Size: MaxResponse, Depth: 8, Values: 20 * MaxPeers}
+
+// scan reads the dictionary at the start of a body; some trackers send a line break behind it.
+func scan(body []byte) (bencode.Value, error) {
+	doc, err := bencode.Scan(body, limits)
+	if err != nil {
+		return bencode.Value{}, fmt.Errorf("announce: the tracker's answer is not bencode: %w", err)
+	}
+	if doc.Root.Kind() != bencode.Dict {
+		return bencode.Value{}, fmt.Errorf("announce: the tracker's answer is a %v, not a dictionary", doc.Root.Kind())
+	}
+	if v := doc.Root.Get("failure reason"); v.Kind() != 0 {
+		return bencode.Value{}, parseFailure(doc.Root)
+	}
+	return doc.Root, nil
+}
+
+func parseFailure(root bencode.Value) *Failure {
+	f := &Failure{Reason: text(root.Get("failure reason"))}
+	// BEP 31: minutes, or the word "never".
+	switch v := root.Get("retry in"); v.Kind() {
+	case bencode.Int:
+		f.RetryIn = time.Duration(number(v)) * time.Minute
+	case bencode.String:
+		f.Never = text(v) == "never"
+	}
+	return f
+}
 
 // ParseReply reads the body of an HTTP announce response, in compact or dictionary form. A refusal comes as
 // *Failure. The response owns its memory. What a tracker gets wrong but can be done without (a count, a
 // warning of another type, a peer that makes no sense) is left out.
 func ParseReply(body []byte) (Response, error) {
-	var r Response
-	var f Failure
-	failed := false
-	if len(body) > MaxResponse {
-		return r, fmt.Errorf("announce: response of %d bytes, more than %d", len(body), MaxResponse)
+	root, err := scan(body)
+	if err != nil {
+		return Response{}, err
 	}
-	c := cursor{b: body}
-	for c.open('d'); c.more(); {
-		switch key := c.bytes(); string(key) {
-		case "failure reason":
-			f.Reason, failed = c.text(), true
-		case "retry in":
-			f.parseRetry(&c)
-		default:
-			r.parseKey(&c, string(key))
+	var r Response
+	for key, v := range root.Dict() {
+		switch string(key) {
+		case "interval":
+			r.Interval = time.Duration(number(v)) * time.Second
+		case "min interval":
+			r.MinInterval = time.Duration(number(v)) * time.Second
+		case "complete":
+			r.Seeds = number(v)
+		case "incomplete":
+			r.Leeches = number(v)
+		case "downloaded":
+			r.Downloaded = number(v)
+		case "external ip":
+			b, _ := v.Bytes()
+			ip, _ := netip.AddrFromSlice(b)
+			r.ExternalIP = ip.Unmap()
+		case "warning message":
+			r.Warning = text(v)
+		case "tracker id":
+			// Goes back byte by byte as it came, so it is not cleaned.
+			if b, _ := v.Bytes(); len(b) <= MaxText {
+				r.TrackerID = string(b)
+			}
 		}
 	}
-	if c.err != nil {
-		return Response{}, fmt.Errorf("announce: response of %d bytes is %w", len(body), c.err)
-	}
-	if failed {
-		return Response{}, &f
-	}
+	r.parsePeers(root)
 	return r, nil
 }
 
-func (f *Failure) parseRetry(c *cursor) {
-	switch k := c.peek(); {
-	case k == 'i':
-		f.RetryIn = time.Duration(min(c.int(), math.MaxInt32)) * time.Minute
-		f.RetryIn = max(f.RetryIn, 0)
-	default:
-		f.Never = c.text() == "never"
-	}
-}
-
-func (r *Response) parseKey(c *cursor, key string) {
-	switch key {
-	case "interval":
-		r.Interval = c.seconds()
-	case "min interval":
-		r.MinInterval = c.seconds()
-	case "complete":
-		r.Seeds = c.count()
-	case "incomplete":
-		r.Leeches = c.count()
-	case "downloaded":
-		r.Downloaded = c.count()
-	case "peers":
-		r.parsePeers(c)
-	case "peers6":
-		if k := c.peek(); '0' <= k && k <= '9' {
-			r.V6 = append(r.V6, whole(c.bytes(), Size6)...)
-		} else {
-			c.skip(0)
+func (r *Response) parsePeers(root bencode.Value) {
+	v6, _ := root.Get("peers6").Bytes()
+	r.V6 = append(r.V6, whole(v6, Size6)...)
+	peers := root.Get("peers")
+	v4, _ := peers.Bytes()
+	r.V4 = append(r.V4, whole(v4, Size4)...)
+	n := 0
+	for p := range peers.List() {
+		if n++; n > MaxPeers {
+			return
 		}
-	case "external ip":
-		r.ExternalIP = parseExternal(c)
-	case "warning message":
-		r.Warning = c.text()
-	case "tracker id":
-		r.TrackerID = c.trackerID()
-	default:
-		c.skip(0)
-	}
-}
-
-func (r *Response) parsePeers(c *cursor) {
-	switch k := c.peek(); {
-	case '0' <= k && k <= '9':
-		r.V4 = append(r.V4, whole(c.bytes(), Size4)...)
-	case k == 'l':
-		for c.open('l'); c.more(); {
-			if c.peek() != 'd' {
-				c.skip(0)
-				continue
-			}
-			r.parsePeer(c)
-		}
-	default:
-		c.skip(0)
-	}
-}
-
-// parsePeer reads one peer of the dictionary form. Host names (which BEP 3 allows) are left out: a tracker
-// must not make its clients ask their resolvers for names of its choice.
-func (r *Response) parsePeer(c *cursor) {
-	var ip netip.Addr
-	var port int64
-	for c.open('d'); c.more(); {
-		switch key := c.bytes(); string(key) {
-		case "ip":
-			ip, _ = netip.ParseAddr(c.text())
-		case "port":
-			port = c.number()
-		default:
-			c.skip(0)
+		// Host names, which BEP 3 allows, are left out: a tracker must not make its clients ask their
+		// resolvers for names of its choice.
+		ip, err := netip.ParseAddr(text(p.Get("ip")))
+		port, ok := p.Get("port").Int()
+		if err == nil && ok && 0 < port && port <= math.MaxUint16 {
+			r.Add(netip.AddrPortFrom(ip, uint16(port)))
 		}
 	}
-	if !ip.IsValid() || port > math.MaxUint16 || (len(r.V4)/Size4+len(r.V6)/Size6) >= MaxPeers {
-		return
-	}
-	r.Add(netip.AddrPortFrom(ip, uint16(port)))
 }
-
-func parseExternal(c *cursor) netip.Addr {
-	if k := c.peek(); k < '0' || k > '9' {
-		c.skip(0)
-		return netip.Addr{}
-	}
-	ip, _ := netip.AddrFromSlice(c.bytes())
-	return ip.Unmap()
-}
-
-// trackerID is kept byte by byte, as it goes back as it came; one that is too long is dropped.
-func (c *cursor) trackerID() string {
-	if k := c.peek(); k < '0' || k > '9' {
-		c.skip(0)
-		return ""
-	}
-	b := c.bytes()
-	if len(b) > MaxText {
-		return ""
-	}
-	return string(b)
-}
-
-func (c *cursor) seconds() time.Duration {
-	return time.Duration(min(c.number(), math.MaxInt32)) * time.Second
-}
-
-func (c *cursor) count() int { return int(min(c.number(), math.MaxInt32)) }
 
 // ParseScraped reads the body of an HTTP scrape response: at most max swarms, those after them are left out.
 // A refusal comes as *Failure.
 func ParseScraped(body []byte, max int) ([]Swarm, error) {
-	if len(body) > MaxResponse {
-		return nil, fmt.Errorf("announce: scrape response of %d bytes, more than %d", len(body), MaxResponse)
+	root, err := scan(body)
+	if err != nil {
+		return nil, err
 	}
 	var out []Swarm
-	var f *Failure
-	c := cursor{b: body}
-	for c.open('d'); c.more(); {
-		switch key := c.bytes(); {
-		case string(key) == "failure reason":
-			f = &Failure{Reason: c.text()}
-		case string(key) == "files" && c.peek() == 'd':
-			out = parseFiles(&c, out, max)
-		default:
-			c.skip(0)
+	for hash, v := range root.Get("files").Dict() {
+		if len(out) >= max {
+			break
 		}
-	}
-	if c.err != nil {
-		return nil, fmt.Errorf("announce: scrape response of %d bytes is %w", len(body), c.err)
-	}
-	if f != nil {
-		return nil, f
-	}
-	return out, nil
-}
-
-func parseFiles(c *cursor, out []Swarm, max int) []Swarm {
-	for c.open('d'); c.more(); {
-		hash := c.bytes()
-		if len(hash) != 20 || len(out) >= max || c.peek() != 'd' {
-			c.skip(0)
+		if len(hash) != 20 || v.Kind() != bencode.Dict {
 			continue
 		}
 		s := Swarm{InfoHash: metainfo.InfoHash(hash), Downloaders: -1}
-		for c.open('d'); c.more(); {
-			switch key := c.bytes(); string(key) {
+		for key, v := range v.Dict() {
+			switch string(key) {
 			case "complete":
-				s.Seeds = c.count()
+				s.Seeds = number(v)
 			case "incomplete":
-				s.Leeches = c.count()
+				s.Leeches = number(v)
 			case "downloaded":
-				s.Downloaded = c.count()
+				s.Downloaded = number(v)
 			case "downloaders":
-				s.Downloaders = c.count()
+				s.Downloaders = number(v)
 			case "name":
-				s.Name = strings.TrimSpace(c.text())
-			default:
-				c.skip(0)
+				s.Name = strings.TrimSpace(text(v))
 			}
 		}
 		out = append(out, s)
 	}
-	return out
+	return out, nil
+}
+
+// number is a count or a time; what is none, or below zero, is 0, and none is above 31 bits.
+func number(v bencode.Value) int {
+	n, _ := v.Int()
+	return int(min(max(n, 0), math.MaxInt32))
+}
+
+// text is a string for humans: safe to show, or empty when v is none.
+func text(v bencode.Value) string {
+	b, _ := v.Bytes()
+	return printable(b)
+}
+
+// printable makes text from outside safe to show: bounded, no control characters, valid UTF-8.
+func printable(b []byte) string {
+	s := strings.ToValidUTF8(cut(string(b)), "\ufffd")
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, s)
 }

@@ -28,7 +28,9 @@ func ParseUDPAnnounce(pkt []byte) (Request, error) {
 	if ip := [4]byte(pkt[84:88]); ip != [4]byte{} {
 		r.IP = netip.AddrFrom4(ip)
 	}
-	r.Key, r.HasKey = binary.BigEndian.Uint32(pkt[88:]), true
+	// The field is always there; clients without a key leave it zero, and all of them would have the same one.
+	r.Key = binary.BigEndian.Uint32(pkt[88:])
+	r.HasKey = r.Key != 0
 	r.NumWant = max(int(int32(binary.BigEndian.Uint32(pkt[92:]))), -1)
 	r.Port = binary.BigEndian.Uint16(pkt[96:])
 	r.URLData = parseOptions(pkt[announceSize:])

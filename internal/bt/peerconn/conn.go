@@ -26,8 +26,8 @@ const (
 	idleLimit   = 150 * time.Second
 	keepAlive   = 100 * time.Second
 	stuckLimit  = 45 * time.Second
-	maxFrame    = 2 << 20 // any message but a piece
-	strokeSize  = 1 << 20 // most bytes of one sendfile call: a cold read blocks a thread that long
+	maxFrame    = 2 << 20  // any message but a piece
+	strokeSize  = 1 << 20  // most bytes of one sendfile call: a cold read blocks a thread that long
 	stockBlock  = 16 << 10 // what stock clients ask for (BEP 3)
 	batchBlocks = BulkSize / stockBlock
 )

@@ -17,12 +17,12 @@ const (
 // webSource is a web seed (BEP 19): a peer that has everything, is never
 // choked, and speaks HTTP.
 type webSource struct {
-	url    string
-	seed   *webseed.Seed
-	busy   int
-	fails  int
-	rest   time.Time // ask nothing before
-	dead   bool
+	url   string
+	seed  *webseed.Seed
+	busy  int
+	fails int
+	rest  time.Time // ask nothing before
+	dead  bool
 }
 
 func (s *state) startWeb() {

@@ -106,6 +106,13 @@ func (i *Info) Length() int64 { return i.length }
 // ContentLength is the size of all files in bytes, without padding.
 func (i *Info) ContentLength() int64 { return i.content }
 
+// Padding is how many bytes of piece space are no content: what v1 clients that
+// do not know padding fetch for nothing. In v2-only torrents nobody does.
+func (i *Info) Padding() int64 { return i.length - i.content }
+
+// PaddingShare is the part of piece space that is padding, 0 to 1.
+func (i *Info) PaddingShare() float64 { return float64(i.Padding()) / float64(i.length) }
+
 // PieceOffset is where p begins in piece space.
 func (i *Info) PieceOffset(p Piece) int64 { return int64(p) * i.PieceLength }
 

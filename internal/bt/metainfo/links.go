@@ -23,27 +23,70 @@ type linkResolver struct {
 // links finds the links that leave the tree, and refuses them unless they are
 // allowed.
 func (p *infoParser) links() error {
-	r := linkResolver{files: p.info.Files, links: map[string]int{}}
-	for n := range p.info.Files {
-		if f := &p.info.Files[n]; f.IsLink() {
-			r.links[DisplayPath(f.Path)] = n
+	if err := markOutside(p.info.Files); err != nil {
+		return err
+	}
+	if !p.AllowOutsideLinks {
+		return refuseOutside(p.info.Files)
+	}
+	return nil
+}
+
+// markOutside sets Outside where it is due.
+func markOutside(files []File) error {
+	r := linkResolver{files: files, links: map[string]int{}}
+	for n := range files {
+		if files[n].IsLink() {
+			r.links[DisplayPath(files[n].Path)] = n
 		}
 	}
-	for n := range p.info.Files {
-		f := &p.info.Files[n]
-		if !f.IsLink() {
-			continue
+	for n := range files {
+		if f := &files[n]; f.IsLink() {
+			f.Outside = r.leaves(f)
 		}
-		f.Outside = r.leaves(f)
 		if r.steps > maxLinkSteps {
 			return &KeyError{"info", "the symbolic links are too tangled to be followed"}
 		}
-		if f.Outside && !p.AllowOutsideLinks {
+	}
+	return nil
+}
+
+func refuseOutside(files []File) error {
+	for n := range files {
+		if f := &files[n]; f.Outside {
 			return &KeyError{"info", fmt.Sprintf("the symbolic link %q leads to %q, out of the tree (allow outside links to accept it)",
 				DisplayPath(f.Path), clip(f.Target()))}
 		}
 	}
 	return nil
+}
+
+// linkElements is the target of a link as BEP 47 has it, made from its text by
+// its letters alone. A target that cannot be said that way (absolute, above the
+// root, odd) becomes the link itself, which other clients make nothing of.
+func linkElements(path []string, text string) []string {
+	if strings.HasPrefix(text, "/") {
+		return path
+	}
+	target := append([]string{}, path[:len(path)-1]...)
+	for name := range strings.SplitSeq(text, "/") {
+		switch {
+		case name == "" || name == ".":
+		case name == "..":
+			if len(target) == 0 {
+				return path
+			}
+			target = target[:len(target)-1]
+		case len(name) > MaxName:
+			return path
+		default:
+			target = append(target, name)
+		}
+	}
+	if len(target) == 0 || len(target) > MaxDepth {
+		return path // the root itself has no path in BEP 47
+	}
+	return target
 }
 
 // leaves reports whether following the link leads above the root of the tree.

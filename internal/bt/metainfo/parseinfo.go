@@ -177,6 +177,25 @@ func (p *infoParser) content() error {
 // sums checks what follows from all lengths together.
 func (p *infoParser) sums() error {
 	i := p.info
+	if err := i.addUp(); err != nil {
+		return err
+	}
+	if !i.HasV1() {
+		return nil
+	}
+	pieces, fault := asBytes(p.keys.pieces)
+	if fault == "" && len(pieces) != i.NumPieces()*20 {
+		fault = fmt.Sprintf("%d bytes, want 20 for each of %d pieces", len(pieces), i.NumPieces())
+	}
+	if fault != "" {
+		return &KeyError{"info.pieces", fault}
+	}
+	i.pieces = pieces
+	return nil
+}
+
+// addUp fills in what follows from the places of all files.
+func (i *Info) addUp() error {
 	if len(i.Files) > MaxFiles {
 		return &KeyError{"info", fmt.Sprintf("%d files are more than the limit of %d", len(i.Files), MaxFiles)}
 	}
@@ -192,17 +211,6 @@ func (p *infoParser) sums() error {
 	if pieces := (i.length-1)/i.PieceLength + 1; pieces > MaxPieces {
 		return &KeyError{"info", fmt.Sprintf("%d pieces are more than the limit of %d: the piece length is too small", pieces, MaxPieces)}
 	}
-	if !i.HasV1() {
-		return nil
-	}
-	pieces, fault := asBytes(p.keys.pieces)
-	if fault == "" && len(pieces) != i.NumPieces()*20 {
-		fault = fmt.Sprintf("%d bytes, want 20 for each of %d pieces", len(pieces), i.NumPieces())
-	}
-	if fault != "" {
-		return &KeyError{"info.pieces", fault}
-	}
-	i.pieces = pieces
 	return nil
 }
 

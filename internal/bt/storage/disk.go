@@ -1,0 +1,168 @@
+package storage
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"shoal/internal/bt/bitfield"
+	"shoal/internal/bt/metainfo"
+)
+
+// Disk is one torrent's content below one folder. The order of calls for a
+// fetch is Open, Preflight, Check, Allocate (which may run beside the rest),
+// WriteAt and MarkHave as pieces come, Finish when all are there, Close. To
+// seed, Open with Options.ReadOnly, Check, ReadAt or Extent, Close. A Disk is
+// safe for concurrent use.
+type Disk struct {
+	info   *metainfo.Info
+	hashes *metainfo.Hashes
+	o      Options
+	log    *slog.Logger
+	lay    *layout
+	tree   *tree
+	open   *pool[*handle]
+	states []atomic.Uint32 // of each file of the layout: the bits below
+	window *window         // nil unless Cache is Drop
+
+	mu    sync.Mutex
+	have  *bitfield.Set // pieces that are verified and on disk
+	facts []fact        // what Preflight saw, for Check
+}
+
+// Bits of Disk.states.
+const (
+	chosen   = 1 << iota // Select wants it; never changes
+	there                // it exists
+	ours                 // we made it or took it over, and the record says so
+	replaced             // Overwrite: to be removed before it is written
+	cut                  // Overwrite: to be cut to its length
+)
+
+// handle is an open content file.
+type handle struct {
+	*os.File
+	write bool
+}
+
+// Open binds the torrent to the folder dir; its content lies at dir/Info.Name.
+// Nothing is created and nothing read yet, and dir need not exist.
+func Open(dir string, info *metainfo.Info, hashes *metainfo.Hashes, o Options) (*Disk, error) {
+	if dir == "" {
+		return nil, errors.New("storage: no destination folder given")
+	}
+	if err := refuseOutsideLinks(info, o); err != nil {
+		return nil, err
+	}
+	o = o.withDefaults()
+	d := &Disk{
+		info:   info,
+		hashes: hashes,
+		o:      o,
+		log:    o.Log,
+		have:   bitfield.New(info.NumPieces()),
+	}
+	d.lay = newLayout(info, sideName(info, ".parts"))
+	d.tree = newTree(dir, d.lay)
+	d.open = newPool[*handle](o.OpenFiles)
+	d.states = make([]atomic.Uint32, len(d.lay.files))
+	for i := range info.Files {
+		if o.Select == nil || o.Select(i) {
+			d.set(i, chosen)
+		}
+	}
+	d.set(d.lay.parts(), chosen)
+	if o.Cache == Drop {
+		d.window = newWindow(d, o.Window)
+	}
+	return d, nil
+}
+
+func refuseOutsideLinks(info *metainfo.Info, o Options) error {
+	if o.AllowOutsideLinks || o.ReadOnly {
+		return nil
+	}
+	for i := range info.Files {
+		if f := &info.Files[i]; f.Outside {
+			return fmt.Errorf("storage: the symbolic link %q leads to %q, out of the tree; --allow-outside-links accepts it",
+				metainfo.DisplayPath(f.Path), f.Target())
+		}
+	}
+	return nil
+}
+
+func (o Options) withDefaults() Options {
+	if o.Window <= 0 {
+		o.Window = defaultWindow
+	}
+	if o.SyncEvery <= 0 {
+		o.SyncEvery = defaultSyncEvery
+	}
+	if o.OpenFiles <= 0 {
+		o.OpenFiles = defaultOpenFiles
+		var limit syscall.Rlimit
+		if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) == nil {
+			o.OpenFiles = int(max(16, min(uint64(o.OpenFiles), uint64(limit.Cur)/4)))
+		}
+	}
+	if o.Threads <= 0 {
+		o.Threads = runtime.GOMAXPROCS(0)
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// sideName names a file of ours beside the content: hidden, after the content,
+// and unlike that of another torrent with the same name.
+func sideName(info *metainfo.Info, suffix string) string {
+	const room = 200 // below NAME_MAX with all that is added
+	hash := sha256.Sum256(info.Raw)
+	return "." + info.Name[:min(len(info.Name), room)] + "." + hex.EncodeToString(hash[:4]) + suffix
+}
+
+// Path is where the content lies.
+func (d *Disk) Path() string { return d.tree.dir + string(os.PathSeparator) + d.info.Name }
+
+func (d *Disk) set(file int, bits uint32)     { d.states[file].Or(bits) }
+func (d *Disk) clear(file int, bits uint32)   { d.states[file].And(^bits) }
+func (d *Disk) is(file int, bits uint32) bool { return d.states[file].Load()&bits == bits }
+func (d *Disk) content(file int) bool         { return !d.info.Files[file].IsLink() && d.is(file, chosen) }
+func (d *Disk) path(file int) string          { return d.lay.path(file) }
+func (d *Disk) length(file int) (bytes int64) { return d.info.Files[file].Length }
+func (d *Disk) perm(file int) fs.FileMode     { return birthMode(&d.info.Files[file]) }
+
+// birthMode is the mode with which a file is made: already the final one where
+// possible, so that Finish need not touch it, and writable until then.
+func birthMode(f *metainfo.File) fs.FileMode {
+	switch {
+	case f.HasMode:
+		return fs.FileMode(f.Mode&0o777) | 0o600
+	case f.Exec:
+		return 0o777
+	}
+	return 0o666
+}
+
+// MarkHave notes that a piece was verified and written as a whole.
+func (d *Disk) MarkHave(p metainfo.Piece) {
+	d.mu.Lock()
+	d.have.Set(int(p))
+	d.mu.Unlock()
+}
+
+// Close gives every descriptor back.
+func (d *Disk) Close() error {
+	d.open.close()
+	d.tree.close()
+	return nil
+}

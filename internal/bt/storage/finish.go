@@ -1,0 +1,258 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"shoal/internal/bt/metainfo"
+)
+
+// Finish makes the tree complete once every chosen piece is there: empty files
+// and folders, symbolic links, exact modes (folders last, the deepest first);
+// then it makes all of it durable, once. It may be called again.
+func (d *Disk) Finish(ctx context.Context) error {
+	if d.o.ReadOnly {
+		return errReadOnly
+	}
+	if err := d.allThere(); err != nil {
+		return err
+	}
+	err := d.eachFile(ctx, func(i int) error {
+		switch {
+		case i == d.lay.parts() || !d.is(i, chosen):
+			return nil
+		case d.info.Files[i].IsLink():
+			return d.finishLink(i)
+		}
+		return d.finishFile(i)
+	})
+	if err != nil {
+		return err
+	}
+	if err := d.finishFolders(); err != nil {
+		return err
+	}
+	return d.syncAll(ctx)
+}
+
+func (d *Disk) allThere() error {
+	missing, first := 0, -1
+	for i := range d.info.Files {
+		if d.content(i) && !d.complete(i) {
+			if missing++; first < 0 {
+				first = i
+			}
+		}
+	}
+	if missing > 0 {
+		return fmt.Errorf("storage: not complete: %d files lack pieces, %s first", missing, d.path(first))
+	}
+	return nil
+}
+
+// finishLink makes a symbolic link, or finds the right one.
+func (d *Disk) finishLink(file int) error {
+	text := d.info.Files[file].Target()
+	return d.tree.in(file, true, func(dir *os.Root, name string) error {
+		f, err := d.look(file)
+		if err != nil {
+			return err
+		}
+		v, reason := judgeName(f, d.wanted(file), false, d.o.Overwrite)
+		switch {
+		case v == conflict:
+			return d.conflicts([]Conflict{{d.path(file), reason}})
+		case v == replace:
+			if err := dir.Remove(name); err != nil {
+				return fault("replace", d.path(file), err)
+			}
+		case f.there:
+			return nil
+		}
+		return wrap("link", d.path(file), dir.Symlink(text, name))
+	})
+}
+
+// finishFile makes an empty file, cuts one that is too long, and sets the mode.
+func (d *Disk) finishFile(file int) error {
+	f, err := d.look(file)
+	if err != nil {
+		return err
+	}
+	if d.is(file, replaced) || d.is(file, cut) || !f.there && d.length(file) == 0 {
+		if f, err = d.settle(file); err != nil {
+			return err
+		}
+	}
+	switch {
+	case !f.there:
+		return fault("finish", d.path(file), fs.ErrNotExist)
+	case !f.kind.IsRegular():
+		return &typeError{d.path(file), f.kind, "file"}
+	case f.size != d.length(file):
+		return fault("finish", d.path(file), fmt.Errorf("it has %d bytes instead of %d: something else changed it", f.size, d.length(file)))
+	}
+	want, ok := finalMode(&d.info.Files[file], f.kind)
+	if !ok || want == f.kind {
+		return nil
+	}
+	return d.tree.in(file, false, func(dir *os.Root, name string) error {
+		return wrap("set the mode of", d.path(file), dir.Chmod(name, want))
+	})
+}
+
+// settle opens the file for writing, which makes or replaces it, and cuts it.
+func (d *Disk) settle(file int) (fact, error) {
+	h, err := d.hold(file, true)
+	if err != nil {
+		return fact{}, err
+	}
+	defer h.release()
+	if d.is(file, cut) {
+		if err := h.val.Truncate(d.length(file)); err != nil {
+			return fact{}, fault("cut", d.path(file), err)
+		}
+		d.clear(file, cut)
+	}
+	return d.look(file)
+}
+
+// finalMode is the mode that a file should have, and whether the torrent says
+// anything about it. BEP 47 knows only whether a file is executable; then
+// whoever may read it may run it.
+func finalMode(f *metainfo.File, now fs.FileMode) (fs.FileMode, bool) {
+	switch {
+	case f.HasMode:
+		return fileMode(f.Mode), true
+	case f.Exec && now.Perm()&0o111 == 0:
+		return now | now.Perm()&0o444>>2, true
+	}
+	return 0, false
+}
+
+// modeBits are what a mode of a torrent consists of.
+const modeBits = fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky
+
+// fileMode turns unix permission bits (07777) into those of package fs.
+func fileMode(bits uint32) fs.FileMode {
+	m := fs.FileMode(bits & 0o777)
+	if bits&0o4000 != 0 {
+		m |= fs.ModeSetuid
+	}
+	if bits&0o2000 != 0 {
+		m |= fs.ModeSetgid
+	}
+	if bits&0o1000 != 0 {
+		m |= fs.ModeSticky
+	}
+	return m
+}
+
+// finishFolders makes the listed folders and sets modes. A folder that is not
+// listed has 0755 if the torrent carries modes at all. With a selection only
+// folders that hold something chosen are made.
+func (d *Disk) finishFolders() error {
+	modes := make(map[int32]fs.FileMode, len(d.lay.listed))
+	for n, i := range d.lay.listed {
+		dir := &d.info.Dirs[n]
+		if d.o.Select == nil {
+			if err := d.makeFolder(i); err != nil {
+				return err
+			}
+		}
+		if dir.HasMode {
+			modes[i] = fileMode(dir.Mode)
+		}
+	}
+	if !d.lay.posix {
+		return nil
+	}
+	for i := int32(len(d.lay.folders)) - 1; i > 0; i-- { // children come after their parents
+		want, listed := modes[i]
+		if !listed {
+			want = 0o755
+		}
+		if err := d.setFolderMode(i, want); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *Disk) setFolderMode(i int32, want fs.FileMode) error {
+	h, err := d.tree.folder(i, false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // nothing in it was chosen
+	}
+	if err != nil {
+		return err
+	}
+	defer h.release()
+	st, err := h.val.Stat(".")
+	if err == nil && st.Mode()&modeBits != want {
+		err = h.val.Chmod(".", want)
+	}
+	return wrap("set the mode of folder", d.lay.folderPath(i), err)
+}
+
+// syncAll makes the whole tree durable.
+func (d *Disk) syncAll(ctx context.Context) error {
+	top, err := d.tree.folder(0, true)
+	if err != nil {
+		return err
+	}
+	defer top.release()
+	f, err := top.val.Open(".")
+	if err != nil {
+		return fault("open folder", d.tree.dir, err)
+	}
+	defer f.Close()
+	err = syncVolume(f)
+	if !errors.Is(err, errors.ErrUnsupported) {
+		return wrap("sync", d.tree.dir, err)
+	}
+	return errors.Join(d.syncFiles(ctx), wrap("sync", d.tree.dir, f.Sync()))
+}
+
+// syncFiles syncs file by file and folder by folder, where there is no call for
+// the whole volume.
+func (d *Disk) syncFiles(ctx context.Context) error {
+	err := d.eachFile(ctx, func(i int) error {
+		if i == d.lay.parts() || !d.content(i) {
+			return nil
+		}
+		h, err := d.hold(i, false)
+		if err != nil {
+			return err
+		}
+		defer h.release()
+		return wrap("sync", d.path(i), h.val.Sync())
+	})
+	for i := range d.lay.folders {
+		if err != nil {
+			break
+		}
+		err = d.syncFolder(int32(i))
+	}
+	return err
+}
+
+func (d *Disk) syncFolder(i int32) error {
+	h, err := d.tree.folder(i, false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer h.release()
+	f, err := h.val.Open(".")
+	if err != nil {
+		return fault("open folder", d.lay.folderPath(i), err)
+	}
+	defer f.Close()
+	return wrap("sync folder", d.lay.folderPath(i), f.Sync())
+}

@@ -1,0 +1,137 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"shoal/internal/bt/metainfo"
+)
+
+// at is where a segment of piece space lies: a file of the layout and an offset
+// in it. Bytes of files that are not chosen lie in the part file.
+func (d *Disk) at(s metainfo.Segment, off int64) (file int, fileOff int64) {
+	if d.is(s.File, chosen) {
+		return s.File, s.FileOffset
+	}
+	return d.lay.parts(), off
+}
+
+func (d *Disk) inside(op string, off, n int64) error {
+	if off < 0 || n < 0 || off > d.info.Length()-n {
+		return fmt.Errorf("storage: %s of %d bytes at %d is outside of the %d bytes of the torrent", op, n, off, d.info.Length())
+	}
+	return nil
+}
+
+// ReadAt fills p from piece space at off; padding reads as zeros. It returns
+// fewer bytes only with an error, which names the file.
+func (d *Disk) ReadAt(p []byte, off int64) (int, error) {
+	if err := d.inside("read", off, int64(len(p))); err != nil {
+		return 0, err
+	}
+	done := 0
+	for s := range d.info.Segments(off, int64(len(p))) {
+		part := p[done : done+int(s.Length)]
+		if s.File < 0 {
+			clear(part)
+			done += len(part)
+			continue
+		}
+		n, err := d.readSegment(s, off+int64(done), part)
+		done += n
+		if err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+func (d *Disk) readSegment(s metainfo.Segment, off int64, p []byte) (int, error) {
+	file, fileOff := d.at(s, off)
+	h, err := d.hold(file, false)
+	if err != nil {
+		return 0, err
+	}
+	defer h.release()
+	var n int
+	if d.window != nil {
+		n, err = d.window.read(h.val.File, p, fileOff, off)
+	} else {
+		n, err = h.val.ReadAt(p, fileOff)
+	}
+	if err == nil {
+		return n, nil
+	}
+	if errors.Is(err, io.EOF) {
+		err = fmt.Errorf("%w: the file ends at or before byte %d", io.ErrUnexpectedEOF, fileOff+int64(n))
+	}
+	return n, fault("read", d.path(file), err)
+}
+
+// WriteAt stores p at off in piece space; padding is skipped. Files and folders
+// that are not there yet are made.
+func (d *Disk) WriteAt(p []byte, off int64) (int, error) {
+	if err := d.inside("write", off, int64(len(p))); err != nil {
+		return 0, err
+	}
+	done := 0
+	for s := range d.info.Segments(off, int64(len(p))) {
+		part := p[done : done+int(s.Length)]
+		if s.File < 0 {
+			done += len(part)
+			continue
+		}
+		n, err := d.writeSegment(s, off+int64(done), part)
+		done += n
+		if err != nil {
+			return done, err
+		}
+	}
+	if d.window != nil {
+		d.window.note(off, int64(len(p)))
+	}
+	return done, nil
+}
+
+func (d *Disk) writeSegment(s metainfo.Segment, off int64, p []byte) (int, error) {
+	file, fileOff := d.at(s, off)
+	h, err := d.hold(file, true)
+	if err != nil {
+		return 0, err
+	}
+	defer h.release()
+	n, err := h.val.WriteAt(p, fileOff)
+	return n, wrap("write", d.path(file), err)
+}
+
+// Extent returns the open file behind the offset off of piece space, the offset
+// in that file, and how many of the n bytes lie there contiguously, for
+// sendfile. file is nil where padding lies: that many zeros. release must be
+// called after use and not before. The position of the file belongs to nobody:
+// use explicit offsets only.
+func (d *Disk) Extent(off, n int64) (file *os.File, fileOff, length int64, release func(), err error) {
+	if err := d.inside("read", off, n); err != nil || n == 0 {
+		return nil, 0, 0, func() {}, err
+	}
+	var s metainfo.Segment
+	for s = range d.info.Segments(off, n) {
+		break
+	}
+	if s.File < 0 {
+		return nil, 0, s.Length, func() {}, nil
+	}
+	index, fileOff := d.at(s, off)
+	h, err := d.hold(index, false)
+	if err != nil {
+		return nil, 0, 0, func() {}, err
+	}
+	if d.window == nil || d.window.foreign(h.val.File, fileOff, off, s.Length) {
+		return h.val.File, fileOff, s.Length, h.release, nil
+	}
+	return h.val.File, fileOff, s.Length, func() {
+		h.release()
+		d.window.note(off, s.Length)
+	}, nil
+}

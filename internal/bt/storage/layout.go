@@ -1,0 +1,115 @@
+package storage
+
+import (
+	"strings"
+
+	"shoal/internal/bt/metainfo"
+)
+
+// layout is where the torrent's entries lie below the destination folder. It is
+// made once and does not change.
+type layout struct {
+	info    *metainfo.Info
+	folders []folder // 0 is the destination folder itself
+	files   []place  // as Info.Files, and one more: the part file
+	listed  []int32  // folders of Info.Dirs, in their order
+	posix   bool     // the torrent carries modes, so unlisted folders have 0755
+}
+
+// folder is one directory. Its parent comes before it.
+type folder struct {
+	parent int32
+	name   string
+}
+
+// place is one file: its name in a folder.
+type place struct {
+	folder int32
+	name   string
+}
+
+// step is one way from a folder to a folder in it.
+type step struct {
+	from int32
+	name string
+}
+
+// newLayout lays the entries of info out; parts is the name of the part file.
+func newLayout(info *metainfo.Info, parts string) *layout {
+	l := &layout{info: info, folders: []folder{{parent: -1}}}
+	known := map[step]int32{}
+	top := int32(0)
+	if !info.SingleFile {
+		top = l.enter(known, 0, info.Name)
+	}
+	l.files = make([]place, 0, len(info.Files)+1)
+	for i := range info.Files {
+		f := &info.Files[i]
+		l.posix = l.posix || f.HasMode
+		if info.SingleFile {
+			l.files = append(l.files, place{folder: 0, name: info.Name})
+			continue
+		}
+		last := len(f.Path) - 1
+		l.files = append(l.files, place{folder: l.walk(known, top, f.Path[:last]), name: f.Path[last]})
+	}
+	for i := range info.Dirs {
+		l.posix = l.posix || info.Dirs[i].HasMode
+		l.listed = append(l.listed, l.walk(known, top, info.Dirs[i].Path))
+	}
+	l.files = append(l.files, place{folder: 0, name: parts})
+	return l
+}
+
+func (l *layout) walk(known map[step]int32, from int32, path []string) int32 {
+	for _, name := range path {
+		from = l.enter(known, from, name)
+	}
+	return from
+}
+
+func (l *layout) enter(known map[step]int32, from int32, name string) int32 {
+	s := step{from, name}
+	to, ok := known[s]
+	if !ok {
+		to = int32(len(l.folders))
+		known[s] = to
+		l.folders = append(l.folders, folder{parent: from, name: name})
+	}
+	return to
+}
+
+// parts is the index of the part file among files.
+func (l *layout) parts() int { return len(l.files) - 1 }
+
+// depth is the number of folders between i and the destination folder.
+func (l *layout) depth(i int32) int {
+	n := 0
+	for ; i > 0; i = l.folders[i].parent {
+		n++
+	}
+	return n
+}
+
+// folderPath is the path of a folder below the destination folder; "." is that
+// folder itself.
+func (l *layout) folderPath(i int32) string {
+	if i == 0 {
+		return "."
+	}
+	names := make([]string, l.depth(i))
+	for n := len(names) - 1; n >= 0; n-- {
+		names[n] = l.folders[i].name
+		i = l.folders[i].parent
+	}
+	return strings.Join(names, "/")
+}
+
+// path is the path of a file below the destination folder.
+func (l *layout) path(file int) string {
+	p := l.files[file]
+	if p.folder == 0 {
+		return p.name
+	}
+	return l.folderPath(p.folder) + "/" + p.name
+}

@@ -1,0 +1,118 @@
+package storage
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+)
+
+// hold returns the open file, opened for writing if write is set. The caller
+// releases the slot.
+func (d *Disk) hold(file int, write bool) (*slot[*handle], error) {
+	for {
+		s, err := d.open.get(int32(file), func() (*handle, error) {
+			if write {
+				return d.openToWrite(file)
+			}
+			f, err := d.tree.open(file, os.O_RDONLY)
+			return &handle{File: f}, wrap("open", d.path(file), err)
+		})
+		if err != nil {
+			return nil, err
+		}
+		if s.val.write || !write {
+			return s, nil
+		}
+		d.open.forget(s) // open for reading only; its readers keep it
+		s.release()
+	}
+}
+
+// openToWrite makes the file, or opens it if it is known to be there and ours
+// to complete.
+func (d *Disk) openToWrite(file int) (*handle, error) {
+	if d.o.ReadOnly {
+		return nil, fault("open", d.path(file), errReadOnly)
+	}
+	if err := d.prepare(file); err != nil {
+		return nil, err
+	}
+	if !d.is(file, there) {
+		f, err := d.create(file)
+		if err == nil || !errors.Is(err, fs.ErrExist) {
+			return &handle{File: f, write: true}, wrap("create", d.path(file), err)
+		}
+		if !d.is(file, ours) {
+			return nil, &ConflictError{d.tree.dir, []Conflict{{d.path(file), "appeared after the folder was checked"}}}
+		}
+		d.set(file, there)
+	}
+	f, err := d.tree.open(file, os.O_RDWR)
+	if errors.Is(err, fs.ErrPermission) {
+		if err := d.makeWritable(file); err != nil {
+			return nil, fault("make writable", d.path(file), err)
+		}
+		f, err = d.tree.open(file, os.O_RDWR)
+	}
+	return &handle{File: f, write: true}, wrap("open", d.path(file), err)
+}
+
+var errReadOnly = errors.New("the torrent is opened for seeding only")
+
+// create makes a new file and tells the record beforehand that it is ours.
+func (d *Disk) create(file int) (*os.File, error) {
+	perm := fs.FileMode(0o600) // of the part file
+	if file < len(d.info.Files) {
+		perm = d.perm(file)
+	}
+	f, err := d.tree.create(file, perm)
+	if errors.Is(err, fs.ErrPermission) && d.openFolder(file) == nil {
+		f, err = d.tree.create(file, perm)
+	}
+	if err != nil {
+		return nil, err
+	}
+	d.set(file, there|ours)
+	return f, nil
+}
+
+// prepare does what Overwrite has allowed: removes what cannot be written in
+// place.
+func (d *Disk) prepare(file int) error {
+	if !d.is(file, replaced) {
+		return nil
+	}
+	err := d.tree.in(file, false, func(dir *os.Root, name string) error { return dir.Remove(name) })
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fault("replace", d.path(file), err)
+	}
+	d.clear(file, replaced|there)
+	return nil
+}
+
+// makeWritable gives the owner write permission for a file that has to be
+// completed. Finish sets the mode of the torrent again.
+func (d *Disk) makeWritable(file int) error {
+	return d.tree.in(file, false, func(dir *os.Root, name string) error {
+		st, err := dir.Lstat(name)
+		if err != nil {
+			return err
+		}
+		return dir.Chmod(name, st.Mode().Perm()|0o600)
+	})
+}
+
+// openFolder gives the owner write permission for the folder of a file, which a
+// finished tree may lack and whose file is missing now.
+func (d *Disk) openFolder(file int) error {
+	if d.lay.files[file].folder == 0 {
+		return fs.ErrPermission // the user's own folder is not ours to change
+	}
+	return d.tree.in(file, false, func(dir *os.Root, _ string) error {
+		st, err := dir.Stat(".")
+		if err != nil {
+			return err
+		}
+		return dir.Chmod(".", st.Mode().Perm()|0o700)
+	})
+}

@@ -1,0 +1,89 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"slices"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// scanBatch is how many files one worker takes at a time.
+const scanBatch = 256
+
+// eachFile calls do for every file of the layout, several at a time, and stops
+// at the first error.
+func (d *Disk) eachFile(ctx context.Context, do func(file int) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(d.o.Threads)
+	for first := 0; first < len(d.lay.files); first += scanBatch {
+		g.Go(func() error {
+			for i := first; i < min(first+scanBatch, len(d.lay.files)); i++ {
+				if err := context.Cause(ctx); err != nil {
+					return err
+				}
+				if err := do(i); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// scan stats every chosen file. Folders that are none are told as conflicts;
+// what lies below them is absent.
+func (d *Disk) scan(ctx context.Context) ([]fact, []*typeError, error) {
+	facts := make([]fact, len(d.lay.files))
+	var mu sync.Mutex
+	var blocked []*typeError
+	err := d.eachFile(ctx, func(i int) error {
+		if !d.is(i, chosen) {
+			return nil
+		}
+		f, err := d.look(i)
+		var wrong *typeError
+		if errors.As(err, &wrong) {
+			mu.Lock()
+			defer mu.Unlock()
+			if !slices.ContainsFunc(blocked, func(e *typeError) bool { return e.path == wrong.path }) {
+				blocked = append(blocked, wrong)
+			}
+			return nil
+		}
+		facts[i] = f
+		return err
+	})
+	return facts, blocked, err
+}
+
+// look stats one file; the zero fact if it is absent.
+func (d *Disk) look(file int) (f fact, err error) {
+	err = d.tree.in(file, false, func(dir *os.Root, name string) error {
+		st, err := dir.Lstat(name)
+		if err != nil {
+			return err
+		}
+		f = statFact(st)
+		f.there = true
+		if f.kind&fs.ModeSymlink != 0 {
+			f.text, err = dir.Readlink(name)
+		}
+		return err
+	})
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return fact{}, nil
+	}
+	return f, wrap("look at", d.path(file), err)
+}
+
+// wanted is what the torrent has under the name of a file.
+func (d *Disk) wanted(file int) wanted {
+	f := &d.info.Files[file]
+	return wanted{link: f.IsLink(), text: f.Target(), length: f.Length}
+}

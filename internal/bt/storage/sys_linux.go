@@ -1,0 +1,97 @@
+package storage
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// reserve allocates the n bytes at off, which may lie behind the end of the
+// file. It is an errors.ErrUnsupported where the file system cannot.
+func reserve(f *os.File, off, n int64) error {
+	err := retry(func() error { return unix.Fallocate(int(f.Fd()), 0, off, n) })
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EINVAL) {
+		return errors.ErrUnsupported
+	}
+	return err
+}
+
+// volume is what is known about the file system that holds f.
+func volume(f *os.File) (v volumeInfo, err error) {
+	var st unix.Statfs_t
+	if err := retry(func() error { return unix.Fstatfs(int(f.Fd()), &st) }); err != nil {
+		return v, err
+	}
+	return volumeInfo{
+		free:   int64(min(st.Bavail, 1<<62/uint64(max(st.Bsize, 1)))) * st.Bsize,
+		memory: st.Type == unix.TMPFS_MAGIC || st.Type == unix.RAMFS_MAGIC,
+	}, nil
+}
+
+// dataAt is the first offset >= off that is not in a hole; the file's end if
+// only a hole follows; off itself where holes cannot be seen. It moves the file
+// position, which nobody uses.
+func dataAt(f *os.File, off, size int64) int64 {
+	at, err := unix.Seek(int(f.Fd()), off, unix.SEEK_DATA)
+	switch {
+	case errors.Is(err, unix.ENXIO):
+		return size
+	case err != nil:
+		return off
+	}
+	return at
+}
+
+// syncVolume makes everything that was written to the file system of f durable.
+func syncVolume(f *os.File) error {
+	return retry(func() error { return unix.Syncfs(int(f.Fd())) })
+}
+
+// syncData makes the bytes of f and its size durable, but not its times.
+func syncData(f *os.File) error {
+	return retry(func() error { return unix.Fdatasync(int(f.Fd())) })
+}
+
+// lock takes the file for this process until it is closed or the process ends.
+func lock(f *os.File) error {
+	err := retry(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) })
+	switch {
+	case errors.Is(err, unix.EWOULDBLOCK):
+		return ErrBusy
+	case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOLCK), errors.Is(err, unix.ENOSYS):
+		return nil // a file system without locks: do without
+	}
+	return err
+}
+
+// bootID names the running kernel's boot, so that a record knows whether the
+// page cache it wrote to still exists. Zero: unknown.
+func bootID() (id [16]byte) {
+	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return id
+	}
+	return idFromHex(strings.ReplaceAll(string(text), "-", ""))
+}
+
+// statFact takes what a stat tells about identity, size and times.
+func statFact(st fs.FileInfo) (f fact) {
+	f.kind, f.size = st.Mode(), st.Size()
+	if s, ok := st.Sys().(*syscall.Stat_t); ok {
+		f.allocated, f.inode, f.links = s.Blocks*512, s.Ino, uint64(s.Nlink)
+		f.modified, f.changed = s.Mtim.Nano(), s.Ctim.Nano()
+	}
+	return f
+}
+
+func retry(do func() error) error {
+	for {
+		if err := do(); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}

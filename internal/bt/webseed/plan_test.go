@@ -81,12 +81,12 @@ func FuzzParts(f *testing.F) {
 	f.Add(int64(0), int64(100000))
 	f.Add(int64(4999), int64(2))
 	f.Add(int64(-1), int64(1))
+	r := tree(f)
+	p, err := NewPlan(r.info, "http://h/")
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, off, n int64) {
-		r := tree(t)
-		p, err := NewPlan(r.info, "http://h/")
-		if err != nil {
-			t.Fatal(err)
-		}
 		var sum int64
 		for part := range p.Parts(off, n) {
 			sum += part.Length
@@ -104,8 +104,8 @@ func FuzzParts(f *testing.F) {
 func FuzzPlanURL(f *testing.F) {
 	f.Add("http://h/pub/?q#f")
 	f.Add("http://u:p@[::1]:80/a%2Fb")
+	r := tree(f)
 	f.Fuzz(func(t *testing.T, base string) {
-		r := tree(t)
 		p, err := NewPlan(r.info, base)
 		if err != nil {
 			return

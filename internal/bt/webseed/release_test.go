@@ -84,7 +84,7 @@ func (r release) write(t *testing.T, dir string) {
 
 // tree has files that end inside of pieces, a file of several pieces, an empty
 // one, padding, and names that need care in a URL.
-func tree(t *testing.T) release {
+func tree(t testing.TB) release {
 	return makeRelease(t, "app #1",
 		entry{path: []any{"a b", "100%.txt"}, size: 5000},
 		entry{path: []any{"empty"}, size: 0},

@@ -83,3 +83,18 @@ func TestLooksShoal(t *testing.T) {
 		t.Error("the prefix does not tell shoal from libtorrent")
 	}
 }
+
+// The examples of docs/protocol.md.
+func TestShoalExamples(t *testing.T) {
+	if got := hex.EncodeToString(AppendShoalHaves(nil, []uint32{3, 8, 9, 10})); got != "0100000003800000080000000a" {
+		t.Errorf("haves: %s", got)
+	}
+	h := ExtHandshake{
+		M: map[string]int{ExtMetadata: 2, ExtShoal: 4}, V: "shoal/1.0",
+		Shoal: ShoalCaps{Version: ShoalVersion, MaxRequest: 16 << 20, Reveal: true},
+	}
+	want := "d1:md5:shoali4e11:ut_metadatai2ee5:shoald6:maxreqi16777216e6:reveali1e1:vi1ee1:v9:shoal/1.0e"
+	if got := string(h.Encode()); got != want {
+		t.Errorf("ext handshake: %s", got)
+	}
+}

@@ -274,3 +274,14 @@ func TestParseTarget(t *testing.T) {
 		}
 	}
 }
+
+func FuzzParseTarget(f *testing.F) {
+	f.Add("http://t.example/announce?x=1")
+	f.Add("udp://[::1]:6969/announce")
+	f.Fuzz(func(t *testing.T, raw string) {
+		got := parseTarget(raw)
+		if got.err == nil && (got.host == "" || got.port == "" || got.port == "0" || len(got.text) > maxURL*3) {
+			t.Errorf("%q is accepted: %+v", raw, got)
+		}
+	})
+}

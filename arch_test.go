@@ -32,7 +32,7 @@ type rule struct {
 const (
 	sockets   = "net net/http net/rpc golang.org/x/net"
 	files     = "os os/exec syscall golang.org/x/sys io/ioutil"
-	formats   = "internal/bt/bencode internal/bt/metainfo internal/bt/wire internal/bt/announce"
+	formats   = "internal/bt/bencode internal/bt/bitfield internal/bt/metainfo internal/bt/wire internal/bt/announce"
 	decisions = "internal/bt/swarm/picker internal/bt/swarm/choker internal/bt/swarm/peers internal/bt/swarm/inflight " +
 		"internal/bt/tracker/handout internal/deploy/rollout internal/deploy/release/reuse"
 )
@@ -76,7 +76,7 @@ var layers = []rule{
 		why: "pages know the root's interfaces only"},
 	{from: "*", to: "testing testing/iotest", except: "from:internal/bt/storage/storagetest from:internal/simnet", direct: true,
 		why: "production code must not link the testing package"},
-	{from: "*", to: "io/ioutil math/rand", direct: true,
+	{from: "*", to: "io/ioutil math/rand", except: "math/rand/v2", direct: true,
 		why: "both have a better successor in the standard library"},
 }
 

@@ -1,0 +1,85 @@
+package node
+
+import (
+	"context"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"shoal/internal/bt/metainfo"
+)
+
+// GetOptions say what to fetch, and what to do then.
+type GetOptions struct {
+	Options
+	Source     string // file, http(s) URL or magnet link
+	Content    ContentOptions
+	Seed       bool   // go on serving
+	OnComplete string // command for sh; "": none
+}
+
+// Get fetches one release.
+type Get struct {
+	GetOptions
+	share atomic.Pointer[share]
+}
+
+// NewGet only keeps the options: whatever is wrong with them, Run tells.
+func NewGet(o GetOptions) *Get { return &Get{GetOptions: o} }
+
+// Status may be asked at any time, from any goroutine.
+func (g *Get) Status() Status {
+	if s := g.share.Load(); s != nil {
+		return s.status()
+	}
+	return Status{State: "metadata", Peers: -1}
+}
+
+// Run returns nil once every wanted byte is verified and on disk or, with
+// Seed, when ctx ends after that.
+func (g *Get) Run(ctx context.Context) error {
+	d, err := Load(ctx, g.Source, g.Content.AllowOutsideLinks)
+	if err != nil {
+		return err
+	}
+	p, err := open(ctx, g.Options)
+	if err != nil {
+		return err
+	}
+	return p.with(ctx, func(ctx context.Context) error {
+		meta, content := d.Meta, g.Content
+		if meta == nil {
+			content.Peers = append(content.Peers[:len(content.Peers):len(content.Peers)], d.Magnet.Peers...)
+			meta, err = p.fetchMetadata(ctx, d.Magnet, content)
+			if err != nil {
+				return err
+			}
+		}
+		for _, w := range meta.Warnings {
+			p.Log.Warn("odd metafile", "warning", w)
+		}
+		return g.fetch(ctx, p, meta, content)
+	})
+}
+
+func (g *Get) fetch(ctx context.Context, p *process, meta *metainfo.Metafile, content ContentOptions) error {
+	s := p.newShare(meta, content)
+	s.stay, s.command = g.Seed, g.OnComplete
+	g.share.Store(s)
+	return s.run(ctx)
+}
+
+// with runs work while the listening socket is served, and returns when both
+// have ended.
+func (p *process) with(ctx context.Context, work func(context.Context) error) error {
+	accepting, stop := context.WithCancel(ctx)
+	defer stop()
+	var g errgroup.Group
+	g.Go(func() error { return p.in.accept(accepting) })
+	err := work(ctx)
+	stop()
+	if acceptErr := g.Wait(); err == nil {
+		err = acceptErr
+	}
+	return err
+}

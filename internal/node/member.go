@@ -1,0 +1,172 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"shoal/internal/bt/announce"
+	"shoal/internal/bt/announcer"
+	"shoal/internal/bt/bitfield"
+	"shoal/internal/bt/metainfo"
+	"shoal/internal/bt/rate"
+	"shoal/internal/bt/storage"
+	"shoal/internal/bt/swarm"
+)
+
+const (
+	dialLimit   = 5 * time.Second
+	lonelyEvery = 5 * time.Second // how often trackers are asked again while there are too few peers
+	lonelyPeers = 4
+	peerAgain   = 30 * time.Second // how often the peers of --peer are tried again
+)
+
+// member is a share while it is in its swarm: the engine, the client of its
+// trackers and the disk, put together.
+type member struct {
+	*share
+	disk     *storage.Disk
+	engine   *swarm.Torrent
+	trackers *announcer.Announcer
+	partial  bool // not everything is wanted (BEP 21)
+}
+
+// join makes the parts of a member.
+func (s *share) join(disk *storage.Disk, hashes *metainfo.Hashes, have, want *bitfield.Set) (*member, error) {
+	m := &member{share: s, disk: disk, partial: len(s.o.Select) > 0}
+	var err error
+	m.engine, err = swarm.New(swarm.Options{
+		Info: s.meta.Info, Hashes: hashes, Store: disk, Have: have, Want: want,
+		PeerID: s.p.id, ListenPort: s.p.in.addrPort().Port(), MaxPeers: s.p.MaxPeers,
+		Up:       rate.Chain{s.p.up, rate.New(s.p.TorrentUp)},
+		Down:     rate.Chain{s.p.down, rate.New(s.p.TorrentDown)},
+		WebSeeds: s.meta.WebSeeds, Client: clientName, Dial: s.p.dial, NoSpace: storage.ErrNoSpace, Budget: s.p.budget, Log: s.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	m.trackers, err = announcer.New(announcer.Options{
+		Tiers: s.meta.Announce, Swarms: s.meta.Info.Swarms(), PeerID: s.p.id,
+		Port: s.p.in.addrPort().Port(), Key: s.p.key, Log: s.log,
+		Stats:   m.stats,
+		Partial: func() bool { return m.partial && s.complete.Load() },
+		Found:   func(_ metainfo.InfoHash, peers []netip.AddrPort) { m.engine.AddPeers(peers) },
+	})
+	return m, err
+}
+
+// stats are what trackers are told.
+func (m *member) stats() announce.Stats {
+	v := m.engine.Stats()
+	return announce.Stats{Uploaded: v.Uploaded, Downloaded: v.Downloaded, Left: v.Left}
+}
+
+// run takes part in the swarm until ctx ends or nothing is left to do.
+func (m *member) run(ctx context.Context, complete bool) error {
+	unroute, err := m.p.in.route(m.meta.Info.Swarms(), m.engine)
+	if err != nil {
+		return err
+	}
+	defer unroute()
+	m.torrent.Store(m.engine)
+	m.enter("downloading")
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return m.engine.Run(ctx) })
+	g.Go(func() error { return m.trackers.Run(ctx) })
+	g.Go(func() error { return m.invite(ctx) })
+	if complete {
+		g.Go(func() error { return m.completed(ctx, false) })
+	} else {
+		g.Go(func() error { return m.disk.Allocate(ctx) })
+		g.Go(func() error {
+			select {
+			case <-m.engine.Completed():
+				return m.completed(ctx, true)
+			case <-ctx.Done():
+				return nil
+			}
+		})
+	}
+	m.report(Serving, nil)
+	if err := g.Wait(); err != nil && !errors.Is(err, errDone) {
+		return err
+	}
+	return nil
+}
+
+// completed occurs once every wanted piece is there. fetched tells that some
+// of them came over the network, which is what trackers count.
+func (m *member) completed(ctx context.Context, fetched bool) error {
+	if err := m.finish(ctx, m.disk); err != nil {
+		return err
+	}
+	if fetched && !m.partial {
+		m.trackers.Completed()
+	}
+	if !m.stay {
+		return errDone
+	}
+	return nil
+}
+
+// invite brings the engine peers that no tracker named, and asks trackers
+// again while there are hardly any.
+func (m *member) invite(ctx context.Context) error {
+	var again, lonely <-chan time.Time
+	if len(m.o.Peers) > 0 {
+		m.engine.AddPeers(resolve(ctx, m.o.Peers, m.log.Warn))
+		t := time.NewTicker(peerAgain)
+		defer t.Stop()
+		again = t.C
+	}
+	t := time.NewTicker(lonelyEvery)
+	defer t.Stop()
+	lonely = t.C
+	for {
+		select {
+		case <-again:
+			m.engine.AddPeers(resolve(ctx, m.o.Peers, m.log.Debug))
+		case <-lonely:
+			if !m.complete.Load() && m.engine.Stats().Peers < lonelyPeers {
+				m.trackers.Hurry()
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// resolve turns HOST:PORT texts into addresses. What does not resolve is
+// logged and left out; the caller tries again later.
+func resolve(ctx context.Context, peers []string, log func(string, ...any)) []netip.AddrPort {
+	var out []netip.AddrPort
+	for _, text := range peers {
+		if ap, err := netip.ParseAddrPort(text); err == nil {
+			out = append(out, netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()))
+			continue
+		}
+		host, service, err := net.SplitHostPort(text)
+		if err != nil {
+			log("peer is not HOST:PORT", "peer", text, "err", err)
+			continue
+		}
+		port, err := net.DefaultResolver.LookupPort(ctx, "tcp", service)
+		if err != nil {
+			log("peer has no usable port", "peer", text, "err", err)
+			continue
+		}
+		addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		if err != nil {
+			log("peer's name does not resolve", "peer", text, "err", err)
+			continue
+		}
+		for _, a := range addrs {
+			out = append(out, netip.AddrPortFrom(a.Unmap(), uint16(port)))
+		}
+	}
+	return out
+}

@@ -1,0 +1,129 @@
+// Package node is the one place that wires: it puts storage, swarm, announcer
+// and the listening socket of a process together into the roles a host can
+// have, starts them in order and stops them in order. It holds no protocol, no
+// picking and no printing.
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+
+	"shoal/internal/bt/peerconn"
+	"shoal/internal/bt/rate"
+)
+
+// clientID starts our peer ids (BEP 20): shoal, version 0.0.0.1.
+const clientID = "-SH0001-"
+
+// clientName is what peers are told (BEP 10).
+const clientName = "shoal 0.0.1"
+
+// bufferBudget bounds all bulk buffers of the process, in bytes.
+const bufferBudget = 64 << 20
+
+// Options of a process that takes part in swarms.
+type Options struct {
+	Listen   string // "host:port"; empty: the first free traditional port
+	Up, Down int64  // bytes a second for the whole process; 0: no limit
+	// TorrentUp and TorrentDown limit each torrent, in bytes a second; 0: no limit.
+	TorrentUp, TorrentDown int64
+	MaxPeers               int // connections a torrent; 0: the engine's default
+	Log                    *slog.Logger
+	// Report is told what happens, one event at a time. May be nil.
+	Report func(Event)
+}
+
+// Kind is what an Event tells.
+type Kind string
+
+// What happens to a torrent, in order. Failed may follow anything.
+const (
+	Serving  Kind = "serving"  // content is checked, peers are answered, trackers know
+	Complete Kind = "complete" // every wanted byte is verified and on disk
+	Dropped  Kind = "dropped"  // no longer served
+	Failed   Kind = "failed"
+)
+
+// Event is something that happened to one torrent.
+type Event struct {
+	Kind     Kind
+	Name     string // of the release
+	Path     string // of its content
+	InfoHash string // hex: v1's if there is one, else v2's
+	Status   Status
+	Err      error // of Failed
+}
+
+// Status is how far one torrent is at one moment.
+type Status struct {
+	State       string // "metadata", "checking", "downloading", "seeding", ...
+	Done, Total int64  // bytes of the state's work
+	Complete    bool   // every wanted byte is verified and on disk
+	Peers       int
+	Downloaded  int64 // payload bytes
+	Uploaded    int64
+	Wasted      int64 // payload bytes that were thrown away
+}
+
+// process is what all torrents of a process share: one listening socket, one
+// peer id, one pair of limits.
+type process struct {
+	Options
+	in       *listener
+	id       [20]byte
+	key      uint32 // tells trackers that we are still us after an address change
+	up, down *rate.Bucket
+	budget   *peerconn.Budget
+}
+
+// open binds the socket, so that a bad address is known before any work.
+func open(ctx context.Context, o Options) (*process, error) {
+	if o.Log == nil {
+		return nil, errors.New("node: Log is needed")
+	}
+	if o.Report == nil {
+		o.Report = func(Event) {}
+	}
+	in, err := listen(ctx, o.Listen, o.Log)
+	if err != nil {
+		return nil, err
+	}
+	var reportMu sync.Mutex
+	tell := o.Report
+	o.Report = func(e Event) {
+		reportMu.Lock()
+		defer reportMu.Unlock()
+		tell(e)
+	}
+	p := &process{Options: o, in: in, up: rate.New(o.Up), down: rate.New(o.Down), budget: peerconn.NewBudget(bufferBudget)}
+	rand.Read(p.id[copy(p.id[:], clientID):]) // never fails (crypto/rand)
+	var key [4]byte
+	rand.Read(key[:])
+	p.key = binary.LittleEndian.Uint32(key[:])
+	o.Log.Debug("listening for peers", "addr", in.Addr())
+	return p, nil
+}
+
+// local is the address that outgoing connections must come from, so that
+// trackers and peers see the one that is listened on; invalid: any.
+func (p *process) local() netip.Addr {
+	if a := p.in.addrPort().Addr(); a.IsValid() && !a.IsUnspecified() {
+		return a
+	}
+	return netip.Addr{}
+}
+
+// dial opens a connection to a peer, from the address that we listen on.
+func (p *process) dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+	d := net.Dialer{Timeout: dialLimit}
+	if a := p.local(); a.IsValid() && a.Is4() == to.Addr().Unmap().Is4() {
+		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(a, 0))
+	}
+	return d.DialContext(ctx, "tcp", to.String())
+}

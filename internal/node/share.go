@@ -1,0 +1,198 @@
+package node
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"shoal/internal/bt/bitfield"
+	"shoal/internal/bt/metainfo"
+	"shoal/internal/bt/storage"
+	"shoal/internal/bt/swarm"
+)
+
+// ContentOptions say where content lies and how it is treated.
+type ContentOptions struct {
+	Dir               string   // holds the content under the metafile's name
+	Select            []string // globs; none: everything
+	Peers             []string // HOST:PORT, beside those from trackers
+	Overwrite         bool
+	AllowOutsideLinks bool
+	Cache             storage.CachePolicy
+}
+
+// IncompleteError says that content which should be served is not all there.
+type IncompleteError struct {
+	Path        string
+	Have, Total int // pieces
+}
+
+func (e *IncompleteError) Error() string {
+	return fmt.Sprintf("%s cannot be served: %d of %d pieces are there and intact", e.Path, e.Have, e.Total)
+}
+
+// Hint is what the operator can do.
+func (e *IncompleteError) Hint() string {
+	return "`shoal verify` names the files; `shoal get --seed` fetches what is missing and serves"
+}
+
+// share is one torrent that this process takes part in, from the check of what
+// lies on disk to the goodbye at the tracker. run owns it; the atomic fields
+// are what others may look at meanwhile.
+type share struct {
+	p        *process
+	o        ContentOptions
+	meta     *metainfo.Metafile
+	readOnly bool // seed: content must be there, nothing is written
+	stay     bool // go on serving after completion
+	command  string
+	log      *slog.Logger
+
+	state    atomic.Pointer[string]
+	checked  atomic.Int64
+	complete atomic.Bool
+	torrent  atomic.Pointer[swarm.Torrent]
+}
+
+// newShare binds a metafile to this process. Nothing happens before run.
+func (p *process) newShare(meta *metainfo.Metafile, o ContentOptions) *share {
+	return &share{p: p, o: o, meta: meta, log: p.Log.With("name", meta.Info.Name)}
+}
+
+func (s *share) name() string { return s.meta.Info.Name }
+
+func (s *share) path() string {
+	p := filepath.Join(s.o.Dir, s.name())
+	if abs, err := filepath.Abs(p); err == nil {
+		return abs
+	}
+	return p
+}
+
+// infoHash is the name people know the torrent by.
+func (s *share) infoHash() string {
+	if s.meta.Info.HasV1() {
+		return hex.EncodeToString(s.meta.Info.HashV1[:])
+	}
+	return hex.EncodeToString(s.meta.Info.HashV2[:])
+}
+
+func (s *share) enter(state string) { s.state.Store(&state) }
+
+func (s *share) report(kind Kind, err error) {
+	s.p.Report(Event{Kind: kind, Name: s.name(), Path: s.path(), InfoHash: s.infoHash(), Status: s.status(), Err: err})
+}
+
+// status may be asked at any time, from any goroutine.
+func (s *share) status() Status {
+	st := Status{State: "starting", Total: s.meta.Info.ContentLength(), Complete: s.complete.Load(), Peers: -1}
+	if name := s.state.Load(); name != nil {
+		st.State = *name
+	}
+	t := s.torrent.Load()
+	if t == nil {
+		st.Done = s.checked.Load()
+		return st
+	}
+	v := t.Stats()
+	if v.BytesWant > 0 { // the engine has looked around
+		st.Done, st.Total = v.BytesDone, v.BytesWant
+	}
+	st.Peers = v.Peers
+	st.Downloaded, st.Uploaded, st.Wasted = v.Downloaded, v.Uploaded, v.Wasted
+	return st
+}
+
+// run takes part until ctx ends or, unless it is to stay, the content is
+// complete. It returns nil only if the content is complete.
+func (s *share) run(ctx context.Context) error {
+	info := s.meta.Info
+	hashes, err := metainfo.NewHashes(info, s.meta.Layers)
+	if err != nil {
+		return &MetafileError{s.name(), err}
+	}
+	picked, err := selection(info, s.o.Select)
+	if err != nil {
+		return err
+	}
+	disk, err := storage.Open(s.o.Dir, info, hashes, storage.Options{
+		Cache: s.o.Cache, Overwrite: s.o.Overwrite, AllowOutsideLinks: s.o.AllowOutsideLinks,
+		Select: picked, ReadOnly: s.readOnly, Log: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	err = s.serve(ctx, disk, hashes, wanted(info, picked))
+	if closeErr := disk.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil && !s.complete.Load() {
+		err = context.Cause(ctx)
+	}
+	return err
+}
+
+// serve checks what is there and goes on from it.
+func (s *share) serve(ctx context.Context, disk *storage.Disk, hashes *metainfo.Hashes, want *bitfield.Set) error {
+	s.enter("checking")
+	start := time.Now()
+	have, err := s.check(ctx, disk)
+	if err != nil {
+		return err
+	}
+	s.log.Debug("checked", "have", have.Count(), "pieces", have.Len(), "took", time.Since(start))
+	complete := have.Missing(want, 0) < 0
+	if s.readOnly && !complete {
+		return &IncompleteError{s.path(), have.Count(), have.Len()}
+	}
+	if complete && !s.stay {
+		return s.finish(ctx, disk)
+	}
+	m, err := s.join(disk, hashes, have, want)
+	if err != nil {
+		return err
+	}
+	return m.run(ctx, complete)
+}
+
+// check finds out what is there, and refuses what could never work before the
+// first byte is fetched.
+func (s *share) check(ctx context.Context, disk *storage.Disk) (*bitfield.Set, error) {
+	if !s.readOnly {
+		if err := disk.Preflight(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return disk.Check(ctx, func(done, _ int64) { s.checked.Store(done) })
+}
+
+// finish makes complete content what it was at its source, and tells everyone.
+func (s *share) finish(ctx context.Context, disk *storage.Disk) error {
+	if !s.readOnly {
+		s.enter("finishing")
+		if err := disk.Finish(ctx); err != nil {
+			return err
+		}
+	}
+	s.enter("seeding")
+	s.complete.Store(true)
+	s.report(Complete, nil)
+	if s.command == "" {
+		return nil
+	}
+	h := hook{Command: s.command, Name: s.name(), Path: s.path(), InfoHash: s.infoHash()}
+	err := h.run(ctx)
+	if err != nil && s.stay {
+		s.log.Error("goes on serving", "err", err)
+		return nil
+	}
+	return err
+}
+
+// errDone ends a membership whose work is done.
+var errDone = errors.New("complete")

@@ -1,0 +1,57 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"regexp"
+	"strconv"
+	"syscall"
+	"testing"
+)
+
+func TestCodeOf(t *testing.T) {
+	wrap := func(err error) error { return fmt.Errorf("do a thing: %w", err) }
+	for _, c := range []struct {
+		err  error
+		want Code
+		hint bool
+	}{
+		{nil, CodeOK, false},
+		{errors.New("anything"), CodeFailed, false},
+		{wrap(usagef("try this", "wrong")), CodeUsage, true},
+		{wrap(coded{fs.ErrNotExist, CodeDamaged, ""}), CodeDamaged, false},
+		{wrap(&fs.PathError{Op: "open", Path: "x", Err: syscall.ENOENT}), CodeNotFound, false},
+		{wrap(&fs.PathError{Op: "open", Path: "x", Err: syscall.EACCES}), CodePermission, true},
+		{wrap(&fs.PathError{Op: "open", Path: "x", Err: syscall.EEXIST}), CodeRefused, false},
+		{wrap(&fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}), CodeNoSpace, true},
+		{wrap(os.NewSyscallError("bind", syscall.EADDRINUSE)), CodeNetwork, true},
+		{wrap(context.Canceled), CodeInterrupted, false},
+		{wrap(interrupted{syscall.SIGTERM}), CodeInterrupted, false},
+	} {
+		code, hint := codeOf(c.err)
+		if code != c.want || (hint != "") != c.hint {
+			t.Errorf("codeOf(%v) = %d, %q; want %d, with a hint: %v", c.err, code, hint, c.want, c.hint)
+		}
+	}
+}
+
+// TestExitCodesDocumented holds docs/exit-codes.md to the table.
+func TestExitCodesDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../../docs/exit-codes.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := regexp.MustCompile(`(?m)^\| (\d+) \| (.*) \|$`).FindAllStringSubmatch(string(text), -1)
+	table := Codes()
+	if len(rows) != len(table) {
+		t.Fatalf("docs/exit-codes.md has %d rows, the table %d", len(rows), len(table))
+	}
+	for i, row := range rows {
+		if row[1] != strconv.Itoa(int(table[i].Code)) || row[2] != table[i].Meaning {
+			t.Errorf("row %d is %q, want %d %q", i, row[1:], table[i].Code, table[i].Meaning)
+		}
+	}
+}

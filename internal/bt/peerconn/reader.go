@@ -39,7 +39,7 @@ func (r *reader) run(ctx context.Context) error {
 		case n == 0: // keep-alive
 		case id == wire.Piece:
 			err = r.piece(ctx, int64(n)-1)
-		case n > maxFrame:
+		case n > wire.FrameLimit(id, 0):
 			err = protocolError("a %v message of %d bytes", id, n)
 		default:
 			err = r.message(id, n-1)
@@ -109,7 +109,7 @@ func (r *reader) piece(ctx context.Context, n int64) error {
 		return err
 	}
 	if sink == nil {
-		if n > maxFrame {
+		if n > wire.MaxFrame {
 			return protocolError("an unrequested block of %d bytes", n)
 		}
 		sink = discard{}

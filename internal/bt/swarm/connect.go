@@ -138,7 +138,7 @@ func (e incoming) discard() { e.nc.Close() }
 
 func (e incoming) apply(s *state) {
 	addr := addrOf(e.nc)
-	if len(s.peers) >= s.o.MaxPeers || s.conn.book.Banned(addr.Addr()) {
+	if s.conn.book.Banned(addr.Addr()) {
 		e.nc.Close()
 		return
 	}
@@ -212,8 +212,12 @@ func (s *state) admit(e connected) error {
 			s.remove(old, errDuplicate)
 			old.link.conn.Close(errDuplicate)
 		}
-	case !e.outgoing && len(s.peers) >= s.o.MaxPeers:
-		err = errFull
+	case len(s.peers) >= s.o.MaxPeers:
+		if worst := s.lowest(); worst != nil && priority(e.nc) > worst.rank {
+			s.drop(worst, errFull)
+		} else {
+			err = errFull
+		}
 	}
 	if err != nil && e.outgoing {
 		s.conn.book.Closed(e.addr, s.now, 2*time.Minute)
@@ -225,10 +229,31 @@ func (s *state) admit(e connected) error {
 // peer id (in tests) we behave like a stock client.
 func (s *state) speaksShoal() bool { return wire.LooksShoal(s.o.PeerID) }
 
+// priority is the canonical peer priority (BEP 40): both ends come to the same
+// number, so a full swarm settles into a random graph instead of a clique of
+// those who came first.
+func priority(nc net.Conn) uint32 {
+	local, err := netip.ParseAddrPort(nc.LocalAddr().String())
+	if err != nil {
+		return 0
+	}
+	return wire.PeerPriority(netip.AddrPortFrom(local.Addr().Unmap(), local.Port()), addrOf(nc))
+}
+
+// lowest returns the peer with the lowest priority.
+func (s *state) lowest() (worst *peer) {
+	for p := range s.peers {
+		if worst == nil || p.rank < worst.rank {
+			worst = p
+		}
+	}
+	return worst
+}
+
 func (s *state) newPeer(e connected) *peer {
 	n := s.o.Info.NumPieces()
 	p := &peer{
-		id: e.hs.PeerID, outgoing: e.outgoing, shoal: s.speaksShoal() && wire.LooksShoal(e.hs.PeerID), unit: stockUnit,
+		id: e.hs.PeerID, outgoing: e.outgoing, rank: priority(e.nc), shoal: s.speaksShoal() && wire.LooksShoal(e.hs.PeerID), unit: stockUnit,
 		has: bitfield.New(n), chokesUs: true, amChoking: true,
 		serving: serving{granted: map[wire.Block]time.Time{}, revealed: map[uint32]time.Time{}},
 		joined:  s.now, chokedAt: s.now, pexAt: s.now.Add(-50 * time.Second),
@@ -249,7 +274,7 @@ func (s *state) newPeer(e connected) *peer {
 // sayFirst sends what a peer must hear first: our pieces, then extensions.
 func (s *state) sayFirst(p *peer, hs wire.Handshake) {
 	have := s.t.have.clone()
-	hide := s.source != nil && p.shoal
+	hide := s.hides(p, hs)
 	switch {
 	case hs.Fast() && (hide || have.Count() == 0):
 		p.send(func(b []byte) []byte { return wire.AppendID(b, wire.HaveNone) })
@@ -264,12 +289,18 @@ func (s *state) sayFirst(p *peer, hs wire.Handshake) {
 	}
 	if p.shoal {
 		s.unchoke(p)
-		if s.source != nil {
+		if hide {
 			s.reveal(p)
 		}
 	} else if hs.Fast() {
 		s.offerGift(p)
 	}
+}
+
+// hides tells whether a peer is shown only the pieces that it shall fetch.
+// Its first message is too early to know for sure that it understands.
+func (s *state) hides(p *peer, hs wire.Handshake) bool {
+	return s.source != nil && p.shoal && hs.Extended()
 }
 
 // closed occurs when a connection has ended.

@@ -85,7 +85,7 @@ func (e extHandshake) apply(s *state) {
 	p := e.p
 	p.ext = e.h
 	hidden := s.source != nil && p.shoal
-	p.shoal = s.speaksShoal() && e.h.Shoal.Version > 0
+	p.shoal = s.speaksShoal() && e.h.Shoal.Version > 0 && e.h.Shoal.Reveal
 	if hidden && !p.shoal { // its id looked like ours; it is owed the truth
 		s.tellHaves(p, s.allPieces())
 	}

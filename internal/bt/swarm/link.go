@@ -72,6 +72,9 @@ func (l *link) parse(id wire.ID, payload []byte) (event, error) {
 	if len(l.asked) > 0 { // keep the order
 		l.flushAsked()
 	}
+	if id.NeedsFast() && !l.fast {
+		return nil, fmt.Errorf("%w: the Fast Extension was not agreed on", wire.ErrMalformed)
+	}
 	n := l.t.o.Info.NumPieces()
 	switch id {
 	case wire.Choke:

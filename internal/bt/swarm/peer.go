@@ -15,6 +15,7 @@ type peer struct {
 	gone     bool // removed: its connection is ending
 	id       [20]byte
 	outgoing bool
+	rank     uint32         // BEP 40
 	dialled  netip.AddrPort // what was dialled, if outgoing
 	listen   netip.AddrPort // where it takes connections, if known
 	ext      wire.ExtHandshake

@@ -125,7 +125,12 @@ func (e webOver) apply(s *state) {
 // failWeb rests a web seed, or gives it up when the error will not pass.
 func (s *state) failWeb(w *webSource, err error) {
 	w.fails++
-	w.rest = s.now.Add(min(webRest<<min(w.fails-1, 10), webMaxRest))
+	rest := webRest << min(w.fails-1, 6)
+	var asked *webseed.Error
+	if errors.As(err, &asked) {
+		rest = max(rest, asked.After)
+	}
+	w.rest = s.now.Add(min(rest, webMaxRest))
 	w.dead = w.dead || webseed.Permanent(err) || errors.Is(err, errBanned)
 	s.o.Log.Warn("web seed failed", "url", w.url, "given up", w.dead, "err", err)
 }

@@ -22,7 +22,7 @@ import (
 // Options say what Build makes. The zero Options make a hybrid of everything.
 type Options struct {
 	Version           metainfo.Version // 0: Hybrid
-	PieceLength       int64            // bytes; 0: chosen by PieceLength
+	PieceLength       int64            // bytes; 0: chosen by what is there
 	Name              string           // "": that of the file or folder
 	Exclude           []string         // globs (path.Match) on the path below the root and on the base name
 	AllowOutsideLinks bool             // carry symbolic links that lead out of the tree
@@ -41,22 +41,6 @@ type Options struct {
 	// Progress is told now and then how many bytes of how many are hashed,
 	// never twice at once, and once more at the end.
 	Progress func(done, total int64)
-}
-
-const (
-	minAutoPiece = 64 << 10
-	maxAutoPiece = 16 << 20
-	aimPieces    = 2000 // pieces that a big release should have at least
-)
-
-// PieceLength is the length of pieces for so many bytes of content: the longest
-// from 64 KiB to 16 MiB that makes about 2,000 pieces or more.
-func PieceLength(content int64) int64 {
-	n := int64(minAutoPiece)
-	for n < maxAutoPiece && content/(2*n) >= aimPieces {
-		n *= 2
-	}
-	return n
 }
 
 // Build makes the metafile of the file or folder at path.
@@ -119,7 +103,7 @@ func draftOf(t *tree, name string, o Options) (*metainfo.Draft, error) {
 		Private: o.Private, Source: o.Source, CrossSeed: o.CrossSeedKey, Dirs: t.dirs,
 	}
 	if d.PieceLength == 0 {
-		d.PieceLength = PieceLength(t.bytes)
+		d.PieceLength = choosePieceLength(t, o.Version)
 	}
 	if o.CrossSeed && d.CrossSeed == "" {
 		var key [16]byte

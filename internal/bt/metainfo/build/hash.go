@@ -8,6 +8,7 @@ import (
 	"hash"
 	"io"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -79,6 +80,7 @@ func (h *hasher) run(ctx context.Context, workers int) error {
 		g.Go(func() error {
 			w := h.newWorker()
 			defer w.close()
+			defer w.closeFolder()
 			for {
 				job := int(h.next.Add(1)) - 1
 				if job >= jobs {
@@ -116,15 +118,22 @@ func (h *hasher) report(progress func(done, total int64)) (stop func()) {
 	return func() { close(quit); <-finished }
 }
 
-// recheck looks again at the files that several jobs have read: a part of one
-// may have changed after its job.
+// recheck looks again at what no job has seen last: files that several jobs
+// have read, a part of which may have changed after its job, and entries
+// without bytes.
 func (h *hasher) recheck() error {
 	for n := range h.info.Files {
 		first, end := h.info.FilePieces(n)
-		if end == first || int(first)/h.jobPieces == int(end-1)/h.jobPieces {
+		if end > first && int(first)/h.jobPieces == int(end-1)/h.jobPieces {
 			continue
 		}
 		f := &h.tree.files[n]
+		if f.file.LinkText != "" {
+			if text, err := h.tree.root.Readlink(f.rel); err != nil || text != f.file.LinkText {
+				return &FileError{Path: f.rel, Err: fmt.Errorf("%w: it was a symbolic link to %q", ErrChanged, f.file.LinkText)}
+			}
+			continue
+		}
 		info, err := h.tree.root.Lstat(f.rel)
 		if err != nil {
 			return &FileError{Path: f.rel, Err: gone(err)}
@@ -156,6 +165,10 @@ type worker struct {
 
 	file *os.File // open one
 	n    int      // its index, -1 for none
+
+	// The folder of the last file stays open for its neighbours.
+	folder     *os.Root // nil: none
+	folderPath []string
 }
 
 func (h *hasher) newWorker() *worker {
@@ -220,13 +233,17 @@ func (w *worker) padding(n int64) {
 	if !w.h.v1 {
 		return
 	}
-	clear(w.buf)
+	w.h.cores <- struct{}{}
+	defer func() { <-w.h.cores }()
 	for n > 0 {
-		part := min(n, bufSize)
-		w.sha1.Write(w.buf[:part])
+		part := min(n, int64(len(zeros)))
+		w.sha1.Write(zeros[:part])
 		n -= part
 	}
 }
+
+// zeros is padding; nothing writes to it.
+var zeros [32 << 10]byte
 
 // segment hashes a run of bytes of one file. jobEnd is where in piece space the
 // job ends, up to which the kernel may read ahead.
@@ -287,7 +304,7 @@ func (w *worker) open(seg metainfo.Segment, jobEnd int64) error {
 		return err
 	}
 	f := &w.h.tree.files[seg.File]
-	file, err := w.h.tree.root.OpenFile(f.rel, openFlags, 0)
+	file, err := w.openFile(f)
 	if err != nil {
 		return &FileError{Path: f.rel, Err: gone(err)}
 	}
@@ -304,6 +321,31 @@ func (w *worker) open(seg metainfo.Segment, jobEnd int64) error {
 		adviseAhead(file, seg.FileOffset, ahead)
 	}
 	return nil
+}
+
+// openFile opens a file through its folder.
+func (w *worker) openFile(f *found) (*os.File, error) {
+	depth := len(f.file.Path) - 1
+	if depth <= 0 {
+		return w.h.tree.root.OpenFile(f.rel, openFlags, 0)
+	}
+	path := f.file.Path[:depth]
+	if w.folder == nil || !slices.Equal(path, w.folderPath) {
+		w.closeFolder()
+		folder, err := w.h.tree.root.OpenRoot(metainfo.DisplayPath(path))
+		if err != nil {
+			return nil, err
+		}
+		w.folder, w.folderPath = folder, path
+	}
+	return w.folder.OpenFile(f.file.Path[depth], openFlags, 0)
+}
+
+func (w *worker) closeFolder() {
+	if w.folder != nil {
+		w.folder.Close()
+		w.folder = nil
+	}
 }
 
 // leave closes the open file after a last look at it.

@@ -39,21 +39,24 @@ type stamp struct {
 	size  int64
 	mtime time.Time
 	inode uint64
+	mode  os.FileMode
 }
 
 func stampOf(info os.FileInfo) stamp {
-	return stamp{size: info.Size(), mtime: info.ModTime(), inode: inodeOf(info)}
+	return stamp{size: info.Size(), mtime: info.ModTime(), inode: inodeOf(info), mode: info.Mode()}
 }
 
 // diff says what changed from s to now; "" if nothing did.
 func (s stamp) diff(now stamp) string {
 	switch {
-	case s.inode != now.inode:
+	case s.inode != now.inode || s.mode.Type() != now.mode.Type():
 		return "another file took its place"
 	case s.size != now.size:
 		return fmt.Sprintf("its size was %d and is %d bytes", s.size, now.size)
 	case !s.mtime.Equal(now.mtime):
 		return fmt.Sprintf("it was written to at %s", now.mtime.Format(time.RFC3339Nano))
+	case s.mode != now.mode:
+		return fmt.Sprintf("its mode was %v and is %v", s.mode, now.mode)
 	}
 	return ""
 }
@@ -169,7 +172,7 @@ func (w *walker) entry(dir *os.Root, path []string) error {
 		if text == "" {
 			return fail(errors.New("a symbolic link to nothing"))
 		}
-		w.tree.files = append(w.tree.files, found{file: metainfo.File{Path: path, LinkText: text}})
+		w.tree.files = append(w.tree.files, found{file: metainfo.File{Path: path, LinkText: text}, rel: metainfo.DisplayPath(path)})
 	default:
 		return fail(fmt.Errorf("%s cannot be carried: leave it out", kindOf(mode)))
 	}

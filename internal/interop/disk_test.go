@@ -3,6 +3,7 @@
 package interop_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -75,7 +76,7 @@ func TestDiskFillsUp(t *testing.T) {
 	t.Parallel()
 	content := tree{}
 	for i := range 400 {
-		content["files/"+strings.Repeat("d/", i%7)+string(rune('a'+i%26))+strings.Repeat("x", i/26)] = file(20_000+i, uint64(i))
+		content[fmt.Sprintf("files/%d/%03d", i%7, i)] = file(20_000+i, uint64(i))
 	}
 	torrent, seedAddr := seeded(t, content)
 	dir := mount(t, "size=64m,nr_inodes=300")

@@ -54,7 +54,10 @@ func TestMetafilesAreRead(t *testing.T) {
 				origin := t.TempDir()
 				content.write(t, origin)
 				got := agree(t, create(t, filepath.Join(origin, "x"), "--format", version, "-l", "16"), version)
-				files, links := 0, 0
+				files, links, name := 0, 0, "x"
+				if alone := onlyFile(content); version == "v2" && alone != "" {
+					name = alone // BEP 52 cannot tell a folder with one file from the file; the name is up to the client
+				}
 				for _, e := range content {
 					switch {
 					case e.link != "":
@@ -64,12 +67,28 @@ func TestMetafilesAreRead(t *testing.T) {
 						files++
 					}
 				}
-				if got.Content != content.size() || got.Files != files || got.Links != links || got.PieceLength != 65536 || got.Name != "x" {
+				if got.Content != content.size() || got.Files != files || got.Links != links || got.PieceLength != 65536 || got.Name != name {
 					t.Errorf("libtorrent reads %+v; the tree has %d bytes, %d files, %d links", got, content.size(), files, links)
 				}
 			})
 		}
 	}
+}
+
+// onlyFile is the name of the one file in a folder that has no other entry but empty folders, else "".
+func onlyFile(content tree) string {
+	only := ""
+	for path, e := range content {
+		if e.dir {
+			continue
+		}
+		_, below, _ := strings.Cut(path, "/")
+		if only != "" || below == "" || strings.Contains(below, "/") {
+			return ""
+		}
+		only = below
+	}
+	return only
 }
 
 func manySmall(n int) tree {

@@ -50,10 +50,10 @@ func TestWebSeedOnly(t *testing.T) {
 func TestWebSeedTrouble(t *testing.T) {
 	t.Parallel()
 	for name, trouble := range map[string]func(http.Handler) http.Handler{
-		"every third request fails": func(h http.Handler) http.Handler {
+		"some requests fail": func(h http.Handler) http.Handler {
 			var n atomic.Int64
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if n.Add(1)%3 == 0 {
+				if n.Add(1)%7 == 0 {
 					http.Error(w, "too busy", http.StatusServiceUnavailable)
 					return
 				}
@@ -63,7 +63,7 @@ func TestWebSeedTrouble(t *testing.T) {
 		"connections break": func(h http.Handler) http.Handler {
 			var n atomic.Int64
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if n.Add(1)%2 == 0 {
+				if n.Add(1)%6 == 0 {
 					panic(http.ErrAbortHandler) // cuts the connection
 				}
 				h.ServeHTTP(w, r)

@@ -73,3 +73,22 @@ type Totals struct {
 func (s *Store) Totals() Totals {
 	return Totals{Swarms: int(s.swarms.Load()), Peers: int(s.peers.Load())}
 }
+
+// Revision tells two states of a store apart.
+type Revision struct {
+	History uint64 // counts new swarms and completed downloads
+	Any     uint64 // counts announces and removals
+}
+
+// Revision is the present one.
+func (s *Store) Revision() Revision {
+	var r Revision
+	for i := range s.shard {
+		sh := &s.shard[i]
+		sh.mu.Lock()
+		r.History += sh.revision.History
+		r.Any += sh.revision.Any
+		sh.mu.Unlock()
+	}
+	return r
+}

@@ -53,7 +53,9 @@ type shard struct {
 	rng     *rand.Rand
 	slots   []int // scratch of a handout
 	crowded bool  // nothing can be dropped for a new swarm, until the next sweep
-	_       [64]byte
+
+	revision Revision
+	_        [64]byte // so that neighbours do not share a cache line
 }
 
 // New makes an empty store.
@@ -87,10 +89,15 @@ func (s *Store) Announce(a *Announce, now uint32, out *announce.Response) error 
 		}
 	}
 	sw.touched = now
+	sh.revision.Any++
+	finished := sw.completed
 	for i := range a.Ends {
 		if err := s.enter(sw, a, a.Ends[i], now); err != nil {
 			return err
 		}
+	}
+	if sw.completed != finished {
+		sh.revision.History++
 	}
 	n := sw.tally()
 	out.Seeds, out.Leeches, out.Downloaded = n.Seeds, n.Partial+n.Leeches, int(sw.completed)
@@ -134,6 +141,7 @@ func (s *Store) open(sh *shard, h metainfo.InfoHash) (*swarm, error) {
 	sw.v4 = table{seed: s.seed, size: announce.Size4}
 	sw.v6 = table{seed: s.seed, size: announce.Size6}
 	sh.swarms[h] = sw
+	sh.revision.History++
 	return sw, nil
 }
 
@@ -164,14 +172,13 @@ func (sh *shard) pick(sw *swarm, a *Announce, out *announce.Response) {
 	if a.Want <= 0 {
 		return
 	}
-	own := sw.table(a.Ends[0].Addr())
+	own, other := &sw.v4, &sw.v6
+	if a.V6 {
+		own, other = other, own
+	}
 	n := sh.pickFrom(own, a, a.Want, out)
 	if !a.Cross || n >= a.Want {
 		return
-	}
-	other := &sw.v6
-	if own == other {
-		other = &sw.v4
 	}
 	sh.pickFrom(other, a, a.Want-n, out)
 }
@@ -219,9 +226,12 @@ func (s *Store) Sweep(now uint32) (peers, swarms int) {
 		sh.mu.Lock()
 		sh.crowded = false
 		for h, sw := range sh.swarms {
-			peers += sw.expire(before)
+			n := sw.expire(before)
+			peers += n
+			sh.revision.Any += uint64(n)
 			if sw.idle(before) && !s.kept(h) {
 				delete(sh.swarms, h)
+				sh.revision.Any++
 				swarms++
 			}
 		}

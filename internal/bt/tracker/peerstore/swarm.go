@@ -19,7 +19,8 @@ const (
 type Announce struct {
 	InfoHash   metainfo.InfoHash
 	ID         [20]byte
-	Ends       [2]netip.AddrPort // where the peer listens, its asking family first; port 0: nowhere; second may be zero
+	Ends       [2]netip.AddrPort // where the peer listens; port 0: nowhere; the second may be zero
+	V6         bool              // it asks over IPv6, and is handed out peers of that first
 	Place      int16             // data centre of the first end; below zero: unknown
 	Key        uint32            // valid with HasKey
 	HasKey     bool

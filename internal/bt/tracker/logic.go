@@ -1,0 +1,197 @@
+package tracker
+
+import (
+	"errors"
+	"net/netip"
+	"time"
+
+	"shoal/internal/bt/announce"
+	"shoal/internal/bt/metainfo"
+	"shoal/internal/bt/tracker/handout"
+	"shoal/internal/bt/tracker/peerstore"
+)
+
+// proto is the front that a request came by.
+type proto uint8
+
+const (
+	protoHTTP proto = iota
+	protoUDP
+	protos
+)
+
+func (p proto) String() string { return [...]string{"http", "udp"}[p] }
+
+// door is the logic as one front sees it.
+type door struct {
+	*Tracker
+	proto proto
+}
+
+// Announce answers one announce. It is the only place where it is decided what that means.
+func (d door) Announce(now time.Time, from netip.Addr, r *announce.Request, out *announce.Response) *announce.Failure {
+	f := d.announce(now, from, r, out)
+	d.metrics.announced(d.proto, r.Event, f, len(out.V4)/announce.Size4+len(out.V6)/announce.Size6)
+	d.requests.announced(now, d.proto, from, r, out, f)
+	return f
+}
+
+func (d door) announce(now time.Time, from netip.Addr, r *announce.Request, out *announce.Response) *announce.Failure {
+	if f := d.admit(now, from); f != nil {
+		return f
+	}
+	if d.catalog != nil && !d.catalog.Has(r.InfoHash) {
+		return refuseSwarm
+	}
+	a := peerstore.Announce{
+		InfoHash: r.InfoHash, ID: r.PeerID, Key: r.Key, HasKey: r.HasKey,
+		Ends: d.ends(from, r), V6: from.Is6(), Cross: d.proto == protoHTTP, IDs: r.Full && !r.NoPeerID,
+		Seed: r.Seed(), Partial: r.Left != 0 && r.Event == announce.Paused,
+		Stopped: r.Event == announce.Stopped, Completed: r.Event == announce.Completed,
+		Uploaded: r.Uploaded, Downloaded: r.Downloaded,
+		Want: handout.Want(r.NumWant, r.Event == announce.Stopped),
+	}
+	a.Place = int16(d.o.Topology.Index(a.Ends[0].Addr()))
+	if err := d.store.Announce(&a, uint32(now.Unix()), out); err != nil {
+		return refuseFull(err)
+	}
+	out.Interval = d.o.Interval
+	out.MinInterval = min(d.o.Interval/2, maxMinInterval)
+	out.ExternalIP = from
+	return nil
+}
+
+// maxMinInterval is how soon a client that needs more peers may come again.
+const maxMinInterval = 30 * time.Second
+
+// ends are the endpoints that an announce enters: the address it came from, with the port it names. An address
+// that the client only claims could be anybody's, whom the swarm would then pester, so `ip` (BEP 3), `ipv4` and
+// `ipv6` (BEP 7) are believed only of loopback, where the operator himself asks, and of trusted proxies.
+func (t *Tracker) ends(from netip.Addr, r *announce.Request) [2]netip.AddrPort {
+	ends := [2]netip.AddrPort{netip.AddrPortFrom(from, r.Port)}
+	if !t.privileged(from) {
+		return ends
+	}
+	if claimable(r.IP) {
+		ends[0] = netip.AddrPortFrom(r.IP, r.Port)
+	}
+	for _, claim := range []netip.AddrPort{r.V4, r.V6} {
+		if !claimable(claim.Addr()) || claim.Addr().Is4() == ends[0].Addr().Is4() {
+			continue
+		}
+		if claim.Port() == 0 {
+			claim = netip.AddrPortFrom(claim.Addr(), r.Port)
+		}
+		ends[1] = claim
+	}
+	return ends
+}
+
+func claimable(a netip.Addr) bool {
+	return a.IsValid() && !a.IsUnspecified() && !a.IsMulticast()
+}
+
+func (t *Tracker) privileged(from netip.Addr) bool {
+	if from.IsLoopback() {
+		return true
+	}
+	for _, p := range t.o.TrustedProxies {
+		if p.Contains(from) {
+			return true
+		}
+	}
+	return false
+}
+
+// Refusals. Clients show the reason to their users.
+var (
+	refuseSwarm = &announce.Failure{Reason: "this tracker does not serve this swarm", RetryIn: 5 * time.Minute}
+	refuseRate  = &announce.Failure{Reason: "too many requests from your address", RetryIn: time.Minute}
+	refuseAll   = &announce.Failure{Reason: "this tracker does not tell about all swarms; name them by info_hash"}
+	refusePeers = map[error]*announce.Failure{
+		peerstore.ErrSwarmFull: {Reason: peerstore.ErrSwarmFull.Error(), RetryIn: 5 * time.Minute},
+		peerstore.ErrPeersFull: {Reason: peerstore.ErrPeersFull.Error(), RetryIn: 5 * time.Minute},
+		peerstore.ErrFull:      {Reason: peerstore.ErrFull.Error(), RetryIn: 5 * time.Minute},
+	}
+)
+
+func refuseFull(err error) *announce.Failure {
+	for known, f := range refusePeers {
+		if errors.Is(err, known) {
+			return f
+		}
+	}
+	return &announce.Failure{Reason: "the tracker cannot answer just now"}
+}
+
+// admit takes a request of an address into account. Loopback is not bounded: behind it stands the operator, or
+// a proxy that was not named, and then everybody.
+func (t *Tracker) admit(now time.Time, from netip.Addr) *announce.Failure {
+	if from.IsLoopback() || t.throttle.Allow(from, now) {
+		return nil
+	}
+	return refuseRate
+}
+
+// Allow bounds requests that are not of the tracker protocol.
+func (d door) Allow(now time.Time, from netip.Addr) bool { return d.admit(now, from) == nil }
+
+// Scrape tells about swarms in the order of the hashes; one that is not known or not served has no peers.
+func (d door) Scrape(now time.Time, from netip.Addr, hashes []metainfo.InfoHash, dst []announce.Swarm) ([]announce.Swarm, *announce.Failure) {
+	f := d.admit(now, from)
+	d.metrics.scraped(d.proto, f)
+	d.requests.scraped(now, d.proto, from, len(hashes), f)
+	if f != nil {
+		return dst, f
+	}
+	for _, h := range hashes {
+		if d.catalog != nil && !d.catalog.Has(h) {
+			dst = append(dst, announce.Swarm{InfoHash: h})
+			continue
+		}
+		st, _ := d.store.Swarm(h)
+		dst = append(dst, d.scrapeOf(st))
+	}
+	return dst, nil
+}
+
+// ScrapeAll tells about every swarm that is served, where the operator allows it.
+func (d door) ScrapeAll(now time.Time, from netip.Addr) ([]announce.Swarm, *announce.Failure) {
+	f := d.admit(now, from)
+	if f == nil && !d.o.FullScrape {
+		f = refuseAll
+	}
+	d.metrics.scraped(d.proto, f)
+	d.requests.scraped(now, d.proto, from, 0, f)
+	if f != nil {
+		return nil, f
+	}
+	all := d.store.All(0)
+	out := make([]announce.Swarm, 0, len(all))
+	for _, st := range all {
+		if d.catalog == nil || d.catalog.Has(st.InfoHash) {
+			out = append(out, d.scrapeOf(st))
+		}
+	}
+	return out, nil
+}
+
+func (d door) scrapeOf(st peerstore.Stats) announce.Swarm {
+	s := announce.Swarm{InfoHash: st.InfoHash, Seeds: st.Seeds, Leeches: st.Partial + st.Leeches,
+		Downloaded: int(st.Completed), Downloaders: st.Leeches}
+	if d.catalog != nil {
+		if e, ok := d.catalog.Entry(st.InfoHash); ok {
+			s.Name = e.Name
+		}
+	}
+	return s
+}
+
+// Malformed counts a request that made no sense.
+func (d door) Malformed() { d.metrics.malformed[d.proto].Inc() }
+
+// Connected counts a UDP client that asked for a connection id.
+func (d door) Connected() { d.metrics.connects.Inc() }
+
+// Dropped counts a datagram that got no answer, or only that its connection id is not good.
+func (d door) Dropped() { d.metrics.dropped.Inc() }

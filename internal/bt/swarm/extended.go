@@ -71,6 +71,8 @@ func (l *link) parseShoal(body []byte) (event, error) {
 		return gotHaves{l.p, slices.Collect(m.Pieces.All())}, nil
 	case wire.ShoalCancels:
 		return piecesCancelled{l.p, m.Pieces}, nil
+	case wire.ShoalDamaged:
+		return reported{l.p, m.Pieces}, nil
 	}
 	return nil, nil
 }

@@ -380,10 +380,11 @@ type gotBitfield struct {
 func (e gotBitfield) apply(s *state) {
 	s.forgetHas(e.p)
 	e.p.has = e.set
-	if !e.set.All() { // seeds raise all counts alike, so they are left out
-		for i := e.set.Next(0); i >= 0; i = e.set.Next(i + 1) {
+	for i := e.set.Next(0); i >= 0; i = e.set.Next(i + 1) {
+		if !e.set.All() { // seeds raise all counts alike, so they are left out
 			s.pick.Add(uint32(i), 1)
 		}
+		s.sourceHeard(e.p, uint32(i))
 	}
 	s.heard(e.p)
 }

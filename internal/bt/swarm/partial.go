@@ -72,9 +72,10 @@ func (a *partial) write(st Store, who *link, off int64, b []byte) (out outcome, 
 	return out, err
 }
 
-// verify tells whether the finished piece is right.
+// verify tells whether the piece is right: from what was hashed on the way, or
+// else by reading it back.
 func (a *partial) verify(st Store) (bool, error) {
-	if !a.reread {
+	if len(a.got) > 0 && !a.reread {
 		return a.check.OK(), nil
 	}
 	a.check.Reset(a.piece)

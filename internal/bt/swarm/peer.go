@@ -39,6 +39,8 @@ type peer struct {
 	told      map[netip.AddrPort]bool
 	news      []uint32 // pieces to announce, shoal peers only
 	lucky     bool     // holds the optimistic slot
+	bad       int      // damaged pieces that it alone has sent
+	reports   int      // pieces of ours that it called damaged
 }
 
 // serving is what a shoal peer wants of us, and what the source has promised.

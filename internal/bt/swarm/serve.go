@@ -140,7 +140,7 @@ func (e sent) apply(s *state) {
 	}
 	if e.err != nil {
 		s.refuse(p, b)
-		s.cannotRead(b.Index, e.err)
+		s.withdraw(b.Index, e.err)
 		return
 	}
 	if piece, ok := s.o.Info.Piece(b.Index); ok && b.End() >= s.o.Info.PieceData(piece) {
@@ -150,12 +150,13 @@ func (e sent) apply(s *state) {
 	s.schedule()
 }
 
-// cannotRead takes a piece out of service that the disk does not give.
-func (s *state) cannotRead(piece uint32, err error) {
+// withdraw takes a piece out of service that the disk does not give, or gives
+// damaged.
+func (s *state) withdraw(piece uint32, err error) {
 	if !s.t.have.has(piece) {
 		return
 	}
-	s.o.Log.Error("a piece cannot be read and is not served any more", "piece", piece, "err", err)
+	s.o.Log.Error("a piece is not served any more", "piece", piece, "err", err)
 	s.t.have.drop(piece)
 	for p := range s.peers {
 		if id, ok := p.ext.ID(wire.ExtDontHave); ok {

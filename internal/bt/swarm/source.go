@@ -84,7 +84,8 @@ func (s *state) sourceSent(p *peer, piece uint32) {
 	s.endSource()
 }
 
-// sourceHeard notes that a peer has a piece, from wherever.
+// sourceHeard notes that a peer has a piece, from wherever. The next tick
+// offers another in its place.
 func (s *state) sourceHeard(p *peer, piece uint32) {
 	if s.source == nil {
 		return
@@ -92,7 +93,6 @@ func (s *state) sourceHeard(p *peer, piece uint32) {
 	s.source.mark(piece)
 	if _, ok := p.revealed[piece]; ok && len(p.granted) == 0 {
 		delete(p.revealed, piece)
-		s.reveal(p)
 	}
 }
 

@@ -34,6 +34,7 @@ type state struct {
 	suspects map[metainfo.Piece][]suspicion
 	web      []*webSource
 	paused   bool // the disk is full
+	auditing bool // what is on disk is being read again
 	sums     totals
 }
 

@@ -2,7 +2,10 @@ package swarm
 
 import (
 	"crypto/sha256"
+	"errors"
 	"net/netip"
+
+	"shoal/internal/bt/wire"
 )
 
 // suspicion is what one peer contributed to a piece that turned out bad. When
@@ -24,7 +27,7 @@ func (s *state) badPiece(a *active) {
 	s.o.Log.Warn("a piece arrived damaged and is fetched again", "piece", piece, "from", who)
 	switch {
 	case len(who) == 1 && peersOnly && s.sameSender(a):
-		s.ban(a.part.credits[0].who.p)
+		s.blame(a.part.credits[0].who.p, uint32(piece))
 	case len(who) == 0 && a.web != nil:
 		s.failWeb(a.web, errBanned)
 	default:
@@ -32,6 +35,87 @@ func (s *state) badPiece(a *active) {
 	}
 	s.pick.Return(uint32(piece))
 }
+
+// badLimit is how many damaged pieces a shoal peer may send: it may not know
+// yet that its disk lies. It is told, and checks.
+const badLimit = 3
+
+// blame deals with the one peer that has sent a whole bad piece.
+func (s *state) blame(p *peer, piece uint32) {
+	p.bad++
+	id, ok := p.ext.ID(wire.ExtShoal)
+	if !p.shoal || !ok || p.bad >= badLimit || p.gone {
+		s.ban(p)
+		return
+	}
+	p.send(func(b []byte) []byte {
+		return wire.AppendExtended(b, id, wire.AppendShoalDamaged(nil, []uint32{piece}))
+	})
+	lost{p, piece}.apply(s)
+}
+
+// reported occurs when a shoal peer says that pieces of ours are damaged.
+type reported struct {
+	p      *peer
+	pieces wire.Runs
+}
+
+func (e reported) apply(s *state) {
+	for piece := range e.pieces.All() {
+		if e.p.reports++; e.p.reports > 16 || s.auditing {
+			return
+		}
+		if s.t.have.has(piece) {
+			s.audit(e.p.link.addr.String(), piece)
+		}
+	}
+}
+
+// audit re-reads one piece outside of the loop and, if it is damaged, all
+// others that we have: what is wrong in one place is rarely wrong in one place
+// only.
+func (s *state) audit(who string, first uint32) {
+	s.auditing = true
+	t := s.t
+	t.wg.Go(func() {
+		defer t.post(audited{})
+		if t.intact(first) {
+			t.o.Log.Info("a peer reported a piece as damaged, but it is not", "piece", first, "peer", who)
+			return
+		}
+		for i := range uint32(t.o.Info.NumPieces()) {
+			if s.ctx.Err() != nil {
+				return
+			}
+			if t.have.has(i) && (i == first || !t.intact(i)) {
+				t.post(damaged{i})
+			}
+		}
+	})
+}
+
+// intact reads a piece back and checks it.
+func (t *Torrent) intact(piece uint32) bool {
+	pc, ok := t.o.Info.Piece(piece)
+	if !ok {
+		return false
+	}
+	part := &partial{piece: pc, base: int64(piece) * t.o.Info.PieceLength, size: t.o.Info.PieceData(pc), check: t.o.Hashes.NewChecker()}
+	good, err := part.verify(t.o.Store)
+	return good && err == nil
+}
+
+// damaged occurs when the audit has found a bad piece.
+type damaged struct{ piece uint32 }
+
+func (e damaged) apply(s *state) { s.withdraw(e.piece, errDamaged) }
+
+// audited occurs when an audit is over.
+type audited struct{}
+
+func (audited) apply(s *state) { s.auditing = false }
+
+var errDamaged = errors.New("the content on disk does not match the metafile")
 
 // sameSender tells whether one connection brought all of the piece.
 func (s *state) sameSender(a *active) bool {

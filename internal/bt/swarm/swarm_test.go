@@ -238,3 +238,31 @@ func BenchmarkPair(b *testing.B) {
 		seed.stop()
 	}
 }
+
+// TestDamagedSource has a source that serves a damaged piece unknowingly: it is
+// told, takes the piece back, and the hosts get it elsewhere.
+func TestDamagedSource(t *testing.T) {
+	r := newRelease(t, 4<<20, 64<<10)
+	source := startHost(t, r, "source", true, nil)
+	for _, piece := range []int64{3, 17} {
+		if _, err := source.store.f.WriteAt([]byte("damage"), piece*64<<10+5); err != nil {
+			t.Fatal(err)
+		}
+	}
+	leech := startHost(t, r, "leech", false, nil)
+	leech.AddPeers([]netip.AddrPort{source.addr})
+	waitFor(t, "all but two pieces", func() bool { return leech.Stats().Have == r.info.NumPieces()-2 })
+	waitFor(t, "the source to withdraw two pieces", func() bool { return source.have.clone().Count() == r.info.NumPieces()-2 })
+	other := startHost(t, r, "other", true, nil)
+	leech.AddPeers([]netip.AddrPort{other.addr})
+	leech.wait(t, r)
+}
+
+func waitFor(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); !cond(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("waited in vain for ", what)
+		}
+	}
+}

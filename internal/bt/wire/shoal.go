@@ -45,6 +45,7 @@ type ShoalKind uint8
 const (
 	ShoalHaves   ShoalKind = 1 // the sender has these pieces: like so many haves
 	ShoalCancels ShoalKind = 2 // cancels every outstanding request of the sender for these pieces
+	ShoalDamaged ShoalKind = 3 // these pieces came from the receiver and did not match their hashes
 )
 
 // Run is a run of piece indices, both ends included.
@@ -78,7 +79,7 @@ func (r Runs) Count() int64 {
 // ShoalMessage is a parsed shoal message.
 type ShoalMessage struct {
 	Kind   ShoalKind
-	Pieces Runs // of ShoalHaves and ShoalCancels; every index is below MaxPieces
+	Pieces Runs // of the kinds above; every index is below MaxPieces
 }
 
 // runBit marks the first of two words that make a run: a single piece is one word.
@@ -94,6 +95,12 @@ func AppendShoalHaves(dst []byte, pieces []uint32) []byte {
 // outstanding requests for pieces.
 func AppendShoalCancels(dst []byte, pieces []uint32) []byte {
 	return appendRuns(append(dst, byte(ShoalCancels)), pieces)
+}
+
+// AppendShoalDamaged appends the body of a shoal message that reports pieces
+// which the receiver of the message has sent, and whose hashes did not match.
+func AppendShoalDamaged(dst []byte, pieces []uint32) []byte {
+	return appendRuns(append(dst, byte(ShoalDamaged)), pieces)
 }
 
 func appendRuns(dst []byte, pieces []uint32) []byte {
@@ -122,7 +129,7 @@ func ParseShoal(body []byte) (ShoalMessage, error) {
 		return ShoalMessage{}, malformed("shoal message", "empty")
 	}
 	m := ShoalMessage{Kind: ShoalKind(body[0])}
-	if m.Kind != ShoalHaves && m.Kind != ShoalCancels {
+	if m.Kind < ShoalHaves || m.Kind > ShoalDamaged {
 		return m, nil
 	}
 	var err error

@@ -46,7 +46,7 @@ func TestShoalCancels(t *testing.T) {
 }
 
 func TestShoalUnknownKindIsIgnored(t *testing.T) {
-	for _, body := range []string{"\x00", "\x03", "\xffanything", "\x07\x00\x00"} {
+	for _, body := range []string{"\x00", "\x04", "\xffanything", "\x07\x00\x00"} {
 		m, err := ParseShoal([]byte(body))
 		if err != nil || m.Kind != ShoalKind(body[0]) || m.Pieces != nil {
 			t.Errorf("%q: %+v, %v", body, m, err)

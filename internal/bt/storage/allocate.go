@@ -69,6 +69,7 @@ func (d *Disk) reserve(ctx context.Context, file int, able *atomic.Bool) error {
 		return err
 	}
 	defer h.release()
+	defer d.rec.stamp()
 	size := d.length(file)
 	st, err := h.val.Stat()
 	if err != nil {
@@ -100,9 +101,9 @@ func (d *Disk) reserve(ctx context.Context, file int, able *atomic.Bool) error {
 
 // complete tells whether every piece of a file is there.
 func (d *Disk) complete(file int) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.rec.mu.Lock()
+	defer d.rec.mu.Unlock()
 	first, end := d.info.FilePieces(file)
-	free := d.have.NextClear(int(first))
+	free := d.rec.state.Have.NextClear(int(first))
 	return free < 0 || free >= int(end)
 }

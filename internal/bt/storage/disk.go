@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -32,10 +33,14 @@ type Disk struct {
 	open   *pool[*handle]
 	states []atomic.Uint32 // of each file of the layout: the bits below
 	window *window         // nil unless Cache is Drop
+	rec    *resume
+	zero   *zeroPieces
 
-	mu    sync.Mutex
-	have  *bitfield.Set // pieces that are verified and on disk
-	facts []fact        // what Preflight saw, for Check
+	mu      sync.Mutex
+	seen    *survey   // what Preflight found, for Check
+	partial []Partial // what Check found
+	stop    context.CancelFunc
+	stopped chan struct{} // closed when the background sync has ended; nil if it never began
 }
 
 // Bits of Disk.states.
@@ -45,6 +50,7 @@ const (
 	ours                 // we made it or took it over, and the record says so
 	replaced             // Overwrite: to be removed before it is written
 	cut                  // Overwrite: to be cut to its length
+	dirty                // written since it was last synced
 )
 
 // handle is an open content file.
@@ -68,7 +74,6 @@ func Open(dir string, info *metainfo.Info, hashes *metainfo.Hashes, o Options) (
 		hashes: hashes,
 		o:      o,
 		log:    o.Log,
-		have:   bitfield.New(info.NumPieces()),
 	}
 	d.lay = newLayout(info, sideName(info, ".parts"))
 	d.tree = newTree(dir, d.lay)
@@ -80,6 +85,14 @@ func Open(dir string, info *metainfo.Info, hashes *metainfo.Hashes, o Options) (
 		}
 	}
 	d.set(d.lay.parts(), chosen)
+	d.rec = newResume(dir, info, o, len(d.lay.files))
+	d.rec.begun = d.startSync
+	for i := range d.states {
+		if d.is(i, chosen) {
+			d.rec.state.Chosen.Set(i)
+		}
+	}
+	d.zero = newZeroPieces(info, hashes)
 	if o.Cache == Drop {
 		d.window = newWindow(d, o.Window)
 	}
@@ -153,16 +166,50 @@ func birthMode(f *metainfo.File) fs.FileMode {
 	return 0o666
 }
 
-// MarkHave notes that a piece was verified and written as a whole.
-func (d *Disk) MarkHave(p metainfo.Piece) {
+// MarkHave notes that a piece was verified and written as a whole. It is cheap:
+// one small write and no sync.
+func (d *Disk) MarkHave(p metainfo.Piece) { d.rec.mark(uint32(p), true) }
+
+// Forget notes that what was written of a piece is not right, so that a restart
+// does not come back to it.
+func (d *Disk) Forget(p metainfo.Piece) { d.rec.mark(uint32(p), false) }
+
+// Have is a copy of the set of pieces that are verified and on disk.
+func (d *Disk) Have() *bitfield.Set { return d.rec.have() }
+
+// startSync starts the background sync, once.
+func (d *Disk) startSync() {
 	d.mu.Lock()
-	d.have.Set(int(p))
-	d.mu.Unlock()
+	defer d.mu.Unlock()
+	if d.stopped != nil {
+		return
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	d.stop, d.stopped = stop, make(chan struct{})
+	go func() {
+		defer close(d.stopped)
+		d.syncLoop(ctx)
+	}()
 }
 
-// Close gives every descriptor back.
+// Close ends the background work, writes down how all files look so that the
+// next start need not hash what did not change, and gives every descriptor
+// back. Nothing may be read or written any more.
 func (d *Disk) Close() error {
+	d.mu.Lock()
+	stopped := d.stopped
+	if stopped != nil {
+		d.stop()
+	}
+	d.mu.Unlock()
+	if stopped != nil {
+		<-stopped
+	}
+	var err error
+	if d.rec.isOpen() {
+		err = d.seal(context.Background())
+	}
 	d.open.close()
 	d.tree.close()
-	return nil
+	return err
 }

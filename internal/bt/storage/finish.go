@@ -35,7 +35,14 @@ func (d *Disk) Finish(ctx context.Context) error {
 	if err := d.finishFolders(); err != nil {
 		return err
 	}
-	return d.syncAll(ctx)
+	if err := d.syncAll(ctx); err != nil {
+		return err
+	}
+	d.rec.allDurable()
+	if err := d.seal(ctx); err != nil {
+		d.log.Warn("content is complete, but the resume record cannot be written; the next start will hash it", "err", err)
+	}
+	return nil
 }
 
 func (d *Disk) allThere() error {
@@ -99,9 +106,11 @@ func (d *Disk) finishFile(file int) error {
 	if !ok || want == f.kind {
 		return nil
 	}
-	return d.tree.in(file, false, func(dir *os.Root, name string) error {
+	err = d.tree.in(file, false, func(dir *os.Root, name string) error {
 		return wrap("set the mode of", d.path(file), dir.Chmod(name, want))
 	})
+	d.rec.stamp()
+	return err
 }
 
 // settle opens the file for writing, which makes or replaces it, and cuts it.
@@ -155,27 +164,19 @@ func fileMode(bits uint32) fs.FileMode {
 // listed has 0755 if the torrent carries modes at all. With a selection only
 // folders that hold something chosen are made.
 func (d *Disk) finishFolders() error {
-	modes := make(map[int32]fs.FileMode, len(d.lay.listed))
-	for n, i := range d.lay.listed {
-		dir := &d.info.Dirs[n]
-		if d.o.Select == nil {
-			if err := d.makeFolder(i); err != nil {
-				return err
-			}
+	for _, i := range d.lay.listed {
+		if d.o.Select != nil {
+			break
 		}
-		if dir.HasMode {
-			modes[i] = fileMode(dir.Mode)
+		if err := d.makeFolder(i); err != nil {
+			return err
 		}
 	}
 	if !d.lay.posix {
 		return nil
 	}
 	for i := int32(len(d.lay.folders)) - 1; i > 0; i-- { // children come after their parents
-		want, listed := modes[i]
-		if !listed {
-			want = 0o755
-		}
-		if err := d.setFolderMode(i, want); err != nil {
+		if err := d.setFolderMode(i, d.lay.folderMode(i)); err != nil {
 			return err
 		}
 	}
@@ -200,6 +201,19 @@ func (d *Disk) setFolderMode(i int32, want fs.FileMode) error {
 
 // syncAll makes the whole tree durable.
 func (d *Disk) syncAll(ctx context.Context) error {
+	for i := range d.states {
+		d.clear(i, dirty)
+	}
+	err := d.syncVolume()
+	if errors.Is(err, errors.ErrUnsupported) {
+		err = d.syncFiles(ctx)
+	}
+	return err
+}
+
+// syncVolume makes everything on the file system durable; an
+// errors.ErrUnsupported where there is no call for that.
+func (d *Disk) syncVolume() error {
 	top, err := d.tree.folder(0, true)
 	if err != nil {
 		return err
@@ -210,11 +224,7 @@ func (d *Disk) syncAll(ctx context.Context) error {
 		return fault("open folder", d.tree.dir, err)
 	}
 	defer f.Close()
-	err = syncVolume(f)
-	if !errors.Is(err, errors.ErrUnsupported) {
-		return wrap("sync", d.tree.dir, err)
-	}
-	return errors.Join(d.syncFiles(ctx), wrap("sync", d.tree.dir, f.Sync()))
+	return wrap("sync", d.tree.dir, syncVolume(f))
 }
 
 // syncFiles syncs file by file and folder by folder, where there is no call for

@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"errors"
+	"os"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -56,6 +57,7 @@ func (h *hashing) work(ctx context.Context) error {
 		if n == 0 {
 			return nil
 		}
+		h.readAhead(first + n)
 		for p := first; p < first+n; p++ {
 			if err := context.Cause(ctx); err != nil {
 				return err
@@ -81,6 +83,23 @@ func (h *hashing) take() (first, n int) {
 	return first, n
 }
 
+// readAhead asks for what comes behind the run that was just taken, so that the
+// disk works while we hash.
+func (h *hashing) readAhead(behind int) {
+	h.mu.Lock()
+	next := h.pieces.Next(behind)
+	h.mu.Unlock()
+	if next < 0 || h.d.o.Cache == Drop { // the pages would stay
+		return
+	}
+	from := h.d.info.PieceOffset(metainfo.Piece(next))
+	h.d.eachFileRange(from, min(from+hashRun, h.d.info.Length()), func(f *os.File, off, n int64) {
+		if n >= hashBuffer { // small files are read in one go anyway
+			willRead(f, off, n)
+		}
+	})
+}
+
 func (h *hashing) tell(p metainfo.Piece, ok bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -93,6 +112,9 @@ func (h *hashing) tell(p metainfo.Piece, ok bool, err error) {
 
 // hashPiece reads and verifies one piece.
 func (d *Disk) hashPiece(c *metainfo.Checker, p metainfo.Piece, buf []byte) (bool, error) {
+	if d.inHole(p) {
+		return d.zero.matches(p), nil
+	}
 	c.Reset(p)
 	start, size := d.info.PieceOffset(p), d.info.PieceData(p)
 	for off := int64(0); off < size; off += int64(len(buf)) {

@@ -89,10 +89,38 @@ func (d *Disk) WriteAt(p []byte, off int64) (int, error) {
 			return done, err
 		}
 	}
+	d.noteWritten(off, int64(len(p)))
 	if d.window != nil {
 		d.window.note(off, int64(len(p)))
 	}
 	return done, nil
+}
+
+// noteWritten tells the record which whole blocks were written.
+func (d *Disk) noteWritten(off, n int64) {
+	for end := off + n; off < end; {
+		p := metainfo.Piece(off / d.info.PieceLength)
+		start, data := d.info.PieceOffset(p), d.info.PieceData(p)
+		from, to := off-start, min(end-start, d.info.PieceLength)
+		off = start + to
+		if from == 0 && to >= data && d.fits(p) {
+			continue // MarkHave follows at once; until then hashing one small file tells
+		}
+		first := (from + metainfo.BlockSize - 1) / metainfo.BlockSize
+		last := to / metainfo.BlockSize
+		if to >= data {
+			last = (data + metainfo.BlockSize - 1) / metainfo.BlockSize
+		}
+		d.rec.wrote(uint32(p), int(first), int(max(0, last-first)))
+	}
+}
+
+// fits tells whether the first file of a piece is no longer than a piece.
+func (d *Disk) fits(p metainfo.Piece) bool {
+	for s := range d.info.Segments(d.info.PieceOffset(p), 1) {
+		return s.File < 0 || d.length(s.File) <= d.info.PieceLength
+	}
+	return false
 }
 
 func (d *Disk) writeSegment(s metainfo.Segment, off int64, p []byte) (int, error) {
@@ -102,6 +130,9 @@ func (d *Disk) writeSegment(s metainfo.Segment, off int64, p []byte) (int, error
 		return 0, err
 	}
 	defer h.release()
+	if !d.is(file, dirty) {
+		d.set(file, dirty)
+	}
 	n, err := h.val.WriteAt(p, fileOff)
 	return n, wrap("write", d.path(file), err)
 }

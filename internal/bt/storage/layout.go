@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"io/fs"
 	"strings"
 
 	"shoal/internal/bt/metainfo"
@@ -13,7 +14,8 @@ type layout struct {
 	folders []folder // 0 is the destination folder itself
 	files   []place  // as Info.Files, and one more: the part file
 	listed  []int32  // folders of Info.Dirs, in their order
-	posix   bool     // the torrent carries modes, so unlisted folders have 0755
+	modes   map[int32]fs.FileMode
+	posix   bool // the torrent carries modes, so folders without one have 0755
 }
 
 // folder is one directory. Its parent comes before it.
@@ -29,14 +31,11 @@ type place struct {
 }
 
 // step is one way from a folder to a folder in it.
-type step struct {
-	from int32
-	name string
-}
+type step folder
 
 // newLayout lays the entries of info out; parts is the name of the part file.
 func newLayout(info *metainfo.Info, parts string) *layout {
-	l := &layout{info: info, folders: []folder{{parent: -1}}}
+	l := &layout{info: info, folders: []folder{{parent: -1}}, modes: map[int32]fs.FileMode{}}
 	known := map[step]int32{}
 	top := int32(0)
 	if !info.SingleFile {
@@ -54,8 +53,13 @@ func newLayout(info *metainfo.Info, parts string) *layout {
 		l.files = append(l.files, place{folder: l.walk(known, top, f.Path[:last]), name: f.Path[last]})
 	}
 	for i := range info.Dirs {
-		l.posix = l.posix || info.Dirs[i].HasMode
-		l.listed = append(l.listed, l.walk(known, top, info.Dirs[i].Path))
+		dir := &info.Dirs[i]
+		n := l.walk(known, top, dir.Path)
+		l.listed = append(l.listed, n)
+		if dir.HasMode {
+			l.posix = true
+			l.modes[n] = fileMode(dir.Mode)
+		}
 	}
 	l.files = append(l.files, place{folder: 0, name: parts})
 	return l
@@ -112,4 +116,24 @@ func (l *layout) path(file int) string {
 		return p.name
 	}
 	return l.folderPath(p.folder) + "/" + p.name
+}
+
+// folderMode is the mode that a folder should have if the torrent carries modes.
+func (l *layout) folderMode(i int32) fs.FileMode {
+	if m, ok := l.modes[i]; ok {
+		return m
+	}
+	return 0o755
+}
+
+// children are the names that each folder should hold.
+func (l *layout) children() map[step]bool {
+	names := make(map[step]bool, len(l.files)+len(l.folders))
+	for _, f := range l.folders {
+		names[step(f)] = true
+	}
+	for _, p := range l.files {
+		names[step{p.folder, p.name}] = true
+	}
+	return names
 }

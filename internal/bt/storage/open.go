@@ -42,10 +42,7 @@ func (d *Disk) openToWrite(file int) (*handle, error) {
 		if err == nil || !errors.Is(err, fs.ErrExist) {
 			return &handle{File: f, write: true}, wrap("create", d.path(file), err)
 		}
-		if !d.is(file, ours) {
-			return nil, &ConflictError{d.tree.dir, []Conflict{{d.path(file), "appeared after the folder was checked"}}}
-		}
-		d.set(file, there)
+		d.set(file, there) // and ours, or create had said so
 	}
 	f, err := d.tree.open(file, os.O_RDWR)
 	if errors.Is(err, fs.ErrPermission) {
@@ -65,15 +62,27 @@ func (d *Disk) create(file int) (*os.File, error) {
 	if file < len(d.info.Files) {
 		perm = d.perm(file)
 	}
+	before := d.is(file, ours)
+	if !before {
+		if err := d.rec.own(file); err != nil {
+			return nil, err
+		}
+	}
 	f, err := d.tree.create(file, perm)
 	if errors.Is(err, fs.ErrPermission) && d.openFolder(file) == nil {
 		f, err = d.tree.create(file, perm)
 	}
-	if err != nil {
-		return nil, err
+	if err == nil {
+		d.set(file, there|ours)
+		return f, nil
 	}
-	d.set(file, there|ours)
-	return f, nil
+	if !before {
+		d.rec.disown(file)
+		if errors.Is(err, fs.ErrExist) {
+			return nil, d.conflicts([]Conflict{{d.path(file), "appeared after the folder was checked"}})
+		}
+	}
+	return nil, err
 }
 
 // prepare does what Overwrite has allowed: removes what cannot be written in

@@ -21,15 +21,15 @@ func (d *Disk) Preflight(ctx context.Context) error {
 	if d.o.ReadOnly {
 		return errReadOnly
 	}
-	facts, blocked, err := d.scan(ctx)
+	seen, err := d.survey(ctx)
 	if err != nil {
 		return err
 	}
-	if err := d.judgeNames(facts, blocked); err != nil {
+	if err := d.judgeNames(seen); err != nil {
 		return err
 	}
 	d.mu.Lock()
-	d.facts = facts
+	d.seen = seen
 	d.mu.Unlock()
 	if err := d.writable(); err != nil {
 		return err
@@ -37,7 +37,7 @@ func (d *Disk) Preflight(ctx context.Context) error {
 	if d.o.Sparse {
 		return nil
 	}
-	needed := d.needed(facts)
+	needed := d.needed(seen.facts)
 	free, err := d.FreeSpace()
 	if err != nil {
 		return err
@@ -48,10 +48,10 @@ func (d *Disk) Preflight(ctx context.Context) error {
 	return nil
 }
 
-// judgeNames turns facts into states, or into a ConflictError.
-func (d *Disk) judgeNames(facts []fact, blocked []*typeError) error {
+// judgeNames turns what was seen into states, or into a ConflictError.
+func (d *Disk) judgeNames(seen *survey) error {
 	var found []Conflict
-	for _, b := range blocked {
+	for _, b := range seen.blocked {
 		if d.o.Overwrite {
 			d.tree.replace(b.path)
 		} else {
@@ -59,7 +59,7 @@ func (d *Disk) judgeNames(facts []fact, blocked []*typeError) error {
 		}
 	}
 	for i := range d.info.Files {
-		v, reason := judgeName(facts[i], d.wanted(i), d.is(i, ours), d.o.Overwrite)
+		v, reason := judgeName(seen.facts[i], d.wanted(i), seen.trust.owns(i), d.o.Overwrite)
 		switch v {
 		case conflict:
 			found = append(found, Conflict{d.path(i), reason})

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"encoding/hex"
 	"errors"
 	"io/fs"
 	"os"
@@ -75,13 +76,18 @@ func bootID() (id [16]byte) {
 	if err != nil {
 		return id
 	}
-	return idFromHex(strings.ReplaceAll(string(text), "-", ""))
+	b, err := hex.DecodeString(strings.ReplaceAll(strings.TrimSpace(string(text)), "-", ""))
+	if err == nil {
+		copy(id[:], b)
+	}
+	return id
 }
 
 // statFact takes what a stat tells about identity, size and times.
 func statFact(st fs.FileInfo) (f fact) {
 	f.kind, f.size = st.Mode(), st.Size()
 	if s, ok := st.Sys().(*syscall.Stat_t); ok {
+		f.device = uint64(s.Dev)
 		f.allocated, f.inode, f.links = s.Blocks*512, s.Ino, uint64(s.Nlink)
 		f.modified, f.changed = s.Mtim.Nano(), s.Ctim.Nano()
 	}

@@ -36,6 +36,7 @@ func statFact(st fs.FileInfo) (f fact) {
 	f.kind, f.size = st.Mode(), st.Size()
 	f.modified, f.changed = st.ModTime().UnixNano(), st.ModTime().UnixNano()
 	if s, ok := st.Sys().(*syscall.Stat_t); ok {
+		f.device = uint64(s.Dev)
 		f.allocated, f.inode, f.links = int64(s.Blocks)*512, uint64(s.Ino), uint64(s.Nlink)
 		f.changed = changeTime(s)
 	}

@@ -165,15 +165,6 @@ func (t *tree) in(file int, create bool, do func(dir *os.Root, name string) erro
 	return do(dir.val, p.name)
 }
 
-// lstat looks at a file without following a link.
-func (t *tree) lstat(file int) (st fs.FileInfo, err error) {
-	err = t.in(file, false, func(dir *os.Root, name string) error {
-		st, err = dir.Lstat(name)
-		return err
-	})
-	return st, err
-}
-
 // Openings of files carry O_NONBLOCK: it spares two system calls a file in
 // package os, and a FIFO that somebody put there cannot block us. It means
 // nothing for regular files.

@@ -53,9 +53,10 @@ const (
 // Event is something that happened to one torrent.
 type Event struct {
 	Kind     Kind
-	Name     string // of the release
-	Path     string // of its content
-	InfoHash string // hex: v1's if there is one, else v2's
+	Name     string         // of the release
+	Path     string         // of its content
+	Addr     netip.AddrPort // where peers reach this process
+	InfoHash string         // hex: v1's if there is one, else v2's
 	Status   Status
 	Err      error // of Failed
 }

@@ -85,7 +85,7 @@ func (s *share) infoHash() string {
 func (s *share) enter(state string) { s.state.Store(&state) }
 
 func (s *share) report(kind Kind, err error) {
-	s.p.Report(Event{Kind: kind, Name: s.name(), Path: s.path(), InfoHash: s.infoHash(), Status: s.status(), Err: err})
+	s.p.Report(Event{Kind: kind, Name: s.name(), Path: s.path(), Addr: s.p.in.addrPort(), InfoHash: s.infoHash(), Status: s.status(), Err: err})
 }
 
 // status may be asked at any time, from any goroutine.

@@ -142,7 +142,7 @@ func (s *shell) command() *cobra.Command {
 	flags := root.PersistentFlags()
 	flags.BoolVar(&s.json, "json", false, "print one JSON document a line instead of text")
 	flags.StringVar(&s.level, "log-level", s.level, "debug, info, warn or error")
-	root.AddCommand(s.createCommand(), s.inspectCommand(),
+	root.AddCommand(s.createCommand(), s.inspectCommand(), s.verifyCommand(), s.trackerCommand(),
 		s.seedCommand(), s.getCommand(), s.versionCommand(), s.manCommand(), exitCodesTopic())
 	return root
 }

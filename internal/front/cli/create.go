@@ -233,8 +233,8 @@ func (s *shell) printCreated(m *metainfo.Metafile, out string, took time.Duratio
 		s.printf("%s\n", describe(m).tree())
 	}
 	h := hashesOf(i)
-	s.printf("wrote %s: %s, %s in %d files, %d pieces of %s, hashed at %s\n", out, i.Version, bytesText(i.ContentLength()),
-		len(i.Files), i.NumPieces(), binaryText(i.PieceLength), rateText(float64(i.ContentLength())/max(took.Seconds(), 1e-9)))
+	s.printf("wrote %s: %s, %s in %s, %s of %s, hashed at %s\n", out, i.Version, bytesText(i.ContentLength()),
+		countText(len(i.Files), "file"), countText(i.NumPieces(), "piece"), binaryText(i.PieceLength), rateText(float64(i.ContentLength())/max(took.Seconds(), 1e-9)))
 	if h.V1 != "" {
 		s.printf("info-hash v1: %s\n", h.V1)
 	}

@@ -212,8 +212,8 @@ func (d inspectDoc) text() string {
 
 func (d *metaDoc) rows(row func(name, format string, args ...any)) {
 	row("version", "%s", d.Version)
-	row("size", "%s (%d bytes) in %d files", bytesText(d.Size), d.Size, len(d.Files))
-	row("pieces", "%d of %s", d.Pieces, binaryText(d.PieceLength))
+	row("size", "%s (%d bytes) in %s", bytesText(d.Size), d.Size, countText(len(d.Files), "file"))
+	row("split into", "%s of %s", countText(d.Pieces, "piece"), binaryText(d.PieceLength))
 	if d.Padding > 0 {
 		row("padding", "%s (%.1f %%)", bytesText(d.Padding), 100*float64(d.Padding)/float64(d.Size+d.Padding))
 	}

@@ -101,3 +101,11 @@ func etaText(d time.Duration, ok bool) string {
 	}
 	return d.Round(time.Second).String()
 }
+
+// countText is a number of things: 1 file, 2 files.
+func countText(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}

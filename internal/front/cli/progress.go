@@ -86,7 +86,7 @@ func progressText(v sample, p *pace) string {
 			bytesText(v.Total), rateText(p.Rate()), etaText(eta, ok))
 	}
 	if v.Peers >= 0 {
-		text += fmt.Sprintf(", %d peers", v.Peers)
+		text += ", " + countText(v.Peers, "peer")
 	}
 	return text
 }

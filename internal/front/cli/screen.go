@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -53,12 +54,14 @@ func (s *screen) isTerminal() bool {
 
 // print writes one document on a line of its own to stdout.
 func (s *shell) print(doc any) {
-	b, err := json.Marshal(doc)
-	if err != nil {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false) // a magnet link stays one
+	if err := enc.Encode(doc); err != nil {
 		fmt.Fprintf(s.screen, "shoal: cannot print a document: %v\n", err)
 		return
 	}
-	s.out.Write(append(b, '\n'))
+	s.out.Write(b.Bytes())
 }
 
 // printf writes text to stdout; with --json there is none.

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestMain lets the scripts run this test binary under the name shoal.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"shoal": main})
+}
+
+// TestScripts runs every script of testdata against the real command line, in
+// the language of testscript plus:
+//
+//	code N PROGRAM ARGS...   runs the program, which must end with exit code N
+//	freeport NAME...         sets each NAME to a free TCP port of 127.0.0.1
+//	await URL TEXT           waits until the page at URL holds TEXT
+//	await-file FILE TEXT     waits until the file holds TEXT
+//	signal HUP|TERM VERB     sends a signal to the background `shoal VERB`s
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"code": exitCode, "freeport": freePort, "await": awaitPage, "await-file": awaitFile, "signal": sendSignal,
+		},
+	})
+}
+
+// patience bounds every wait of a script; a wait ends as soon as it can.
+const patience = 30 * time.Second
+
+func exitCode(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: code N PROGRAM ARGS...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	var exit *exec.ExitError
+	if err := ts.Exec(args[1], args[2:]...); errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+func freePort(ts *testscript.TestScript, _ bool, names []string) {
+	for _, name := range names {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		ts.Check(err)
+		defer l.Close() // after all are found, so that they differ
+		ts.Setenv(name, fmt.Sprint(l.Addr().(*net.TCPAddr).Port))
+	}
+}
+
+// await polls until found says so.
+func await(ts *testscript.TestScript, what string, found func() (string, bool)) {
+	last := ""
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		got, ok := found()
+		if ok {
+			return
+		}
+		last = got
+	}
+	ts.Fatalf("waited for %s in vain; last seen:\n%s", what, last)
+}
+
+func awaitPage(ts *testscript.TestScript, _ bool, args []string) {
+	await(ts, args[0]+" with "+args[1], func() (string, bool) {
+		res, err := http.Get(args[0])
+		if err != nil {
+			return err.Error(), false
+		}
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		return string(body), err == nil && strings.Contains(string(body), args[1])
+	})
+}
+
+func awaitFile(ts *testscript.TestScript, _ bool, args []string) {
+	await(ts, args[0]+" with "+args[1], func() (string, bool) {
+		text, err := os.ReadFile(ts.MkAbs(args[0])) // ts.ReadFile fails the script while there is none
+		return string(text), err == nil && strings.Contains(string(text), args[1])
+	})
+}
+
+func sendSignal(ts *testscript.TestScript, _ bool, args []string) {
+	signals := map[string]syscall.Signal{"HUP": syscall.SIGHUP, "TERM": syscall.SIGTERM}
+	sent := false
+	for _, cmd := range ts.BackgroundCmds() {
+		if slices.Contains(cmd.Args, args[1]) && cmd.ProcessState == nil {
+			ts.Check(cmd.Process.Signal(signals[args[0]]))
+			sent = true
+		}
+	}
+	if !sent {
+		ts.Fatalf("no `shoal %s` is running", args[1])
+	}
+}

@@ -32,6 +32,10 @@ const (
 	MaxName        = 255       // bytes of a path element: no file system here takes more
 	MaxPath        = 4095      // bytes of a whole path, as Linux has it
 	MaxLength      = 1 << 55   // bytes of piece space, so that sums of offsets cannot overflow
+
+	maxElements = 1 << 23 // path elements of all entries together: 128 MiB of strings
+	maxKeys     = 1000    // top-level keys of a metafile
+	maxWarnings = 100
 )
 
 // InfoHash is a swarm's name on the wire and at trackers: the SHA-1 of the info

@@ -38,7 +38,7 @@ func (f *File) Target() string {
 	for same < up && same < len(f.Symlink)-1 && f.Path[same] == f.Symlink[same] {
 		same++
 	}
-	text := strings.Repeat("../", up-same) + strings.Join(f.Symlink[same:], "/")
+	text := strings.TrimSuffix(strings.Repeat("../", up-same)+strings.Join(f.Symlink[same:], "/"), "/")
 	if text == "" {
 		return "."
 	}

@@ -48,11 +48,7 @@ func ParseMagnet(s string) (Magnet, error) {
 		if part == "" {
 			continue
 		}
-		text, err := url.QueryUnescape(value)
-		if err != nil {
-			return Magnet{}, fmt.Errorf("magnet link: %s: %w", clip(key), err)
-		}
-		if err := m.take(baseKey(key), text); err != nil {
+		if err := m.take(baseKey(key), value); err != nil {
 			return Magnet{}, fmt.Errorf("magnet link: %w", err)
 		}
 	}
@@ -71,7 +67,19 @@ func baseKey(key string) string {
 	return strings.ToLower(key)
 }
 
-func (m *Magnet) take(key, value string) error {
+// take reads one parameter. A name that is escaped badly is taken as it is,
+// since it is for people only.
+func (m *Magnet) take(key, escaped string) error {
+	value, err := url.QueryUnescape(escaped)
+	if key == "dn" && err != nil {
+		value, err = escaped, nil
+	}
+	switch key {
+	case "xt", "tr", "ws", "x.pe":
+		if err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+	}
 	switch key {
 	case "xt":
 		return m.takeTopic(value)

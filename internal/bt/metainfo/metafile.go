@@ -50,6 +50,9 @@ func (o Options) Parse(raw []byte) (*Metafile, error) {
 	if doc.Root.Kind() != bencode.Dict {
 		return nil, fmt.Errorf("not a metafile: it is %s, want a dictionary", doc.Root.Kind())
 	}
+	if doc.Root.Len() > maxKeys {
+		return nil, fmt.Errorf("not a metafile: %d keys are more than the limit of %d", doc.Root.Len(), maxKeys)
+	}
 	m := &Metafile{Raw: raw, Warnings: doc.Warnings}
 	if doc.Size < len(raw) {
 		m.warn("%d bytes behind the end of the metafile are left out", len(raw)-doc.Size)
@@ -74,7 +77,7 @@ func (o Options) Parse(raw []byte) (*Metafile, error) {
 }
 
 func (m *Metafile) warn(format string, args ...any) {
-	if len(m.Warnings) < 100 {
+	if len(m.Warnings) < maxWarnings {
 		m.Warnings = append(m.Warnings, fmt.Sprintf(format, args...))
 	}
 }
@@ -232,6 +235,9 @@ func (m *Metafile) readLayers(v bencode.Value) error {
 	}
 	if v.Kind() != 0 && v.Kind() != bencode.Dict {
 		return &KeyError{"piece layers", wrongKind(v, "a dictionary")}
+	}
+	if v.Len() > len(m.Info.Files) {
+		return &KeyError{"piece layers", fmt.Sprintf("%d entries for %d files", v.Len(), len(m.Info.Files))}
 	}
 	m.Layers = make(Layers, v.Len())
 	for key, value := range v.Dict() {

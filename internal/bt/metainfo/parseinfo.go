@@ -69,7 +69,9 @@ func (o Options) parseInfo(v bencode.Value) (*Info, []string, error) {
 }
 
 func (p *infoParser) warn(format string, args ...any) {
-	p.warnings = append(p.warnings, fmt.Sprintf(format, args...))
+	if len(p.warnings) < maxWarnings {
+		p.warnings = append(p.warnings, fmt.Sprintf(format, args...))
+	}
 }
 
 func (p *infoParser) collect(v bencode.Value) {
@@ -231,17 +233,27 @@ func (i *Info) place(f *File, align int64) (fault string) {
 	return ""
 }
 
-// pathArena makes many short slices of strings out of few allocations.
-type pathArena struct{ free []string }
+// pathArena makes many short slices of strings out of few allocations, and
+// bounds them: a v2 file tree spells a folder once for all that lies below.
+type pathArena struct {
+	free  []string
+	taken int
+}
 
-func (a *pathArena) take(n int) []string {
+// take returns n empty strings; false if it gave out too many.
+func (a *pathArena) take(n int) ([]string, bool) {
+	if a.taken += n; a.taken > maxElements {
+		return nil, false
+	}
 	if n >= len(a.free) {
 		a.free = make([]string, max(n+1, 1024))
 	}
 	taken := a.free[:n:n]
 	a.free = a.free[n:]
-	return taken
+	return taken, true
 }
+
+const tooManyElements = "the paths of all files have too many elements"
 
 // asInt reads an integer, or says why it cannot.
 func asInt(v bencode.Value) (n int64, fault string) {
@@ -277,7 +289,10 @@ func (p *infoParser) path(v bencode.Value, shared []string, check func([]byte) s
 	if v.Len() > MaxDepth {
 		return nil, fmt.Sprintf("%d elements are more than the limit of %d", v.Len(), MaxDepth)
 	}
-	path = p.paths.take(v.Len())
+	path, ok := p.paths.take(v.Len())
+	if !ok {
+		return nil, tooManyElements
+	}
 	n, size := 0, 0
 	for e := range v.List() {
 		b, ok := e.Bytes()

@@ -88,7 +88,10 @@ func (p *infoParser) folder(v bencode.Value, path []string, size int) error {
 		if child.Kind() != bencode.Dict {
 			return &KeyError{at(), wrongKind(child, "a dictionary")}
 		}
-		below := p.paths.take(len(path) + 1)
+		below, ok := p.paths.take(len(path) + 1)
+		if !ok {
+			return &KeyError{where(), tooManyElements}
+		}
 		below[copy(below, path)] = string(key)
 		var err error
 		switch {

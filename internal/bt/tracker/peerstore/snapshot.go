@@ -34,6 +34,7 @@ const (
 	savedCompleted
 	savedSeed
 	savedPartial
+	savedStray // without it the order of the file would decide who owns an id
 )
 
 // Errors of Restore.
@@ -101,7 +102,7 @@ func (t *table) append(b []byte) []byte {
 			on  bool
 			bit byte
 		}{{m.flags&hasKey != 0, savedKey}, {m.flags&completed != 0, savedCompleted},
-			{t.isSeed(i), savedSeed}, {m.flags&partial != 0, savedPartial}} {
+			{t.isSeed(i), savedSeed}, {m.flags&partial != 0, savedPartial}, {m.flags&stray != 0, savedStray}} {
 			if c.on {
 				f |= c.bit
 			}
@@ -207,6 +208,9 @@ func (s *Store) restorePeer(in *reader, sw *swarm, t *table, now uint32) {
 	}
 	if saved&savedCompleted != 0 {
 		m.flags |= completed
+	}
+	if saved&savedStray != 0 {
+		m.flags |= stray
 	}
 	slot := t.insert(end, m, saved&savedSeed != 0)
 	t.setFlag(slot, partial, saved&savedPartial != 0)

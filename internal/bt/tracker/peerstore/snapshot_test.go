@@ -83,6 +83,23 @@ func TestSnapshot(t *testing.T) {
 	}
 }
 
+// TestRestoreOwner: who came second with somebody's id does not own it after a restart either.
+func TestRestoreOwner(t *testing.T) {
+	s := New(options())
+	owner, impostor := who('a', "10.0.0.1:1"), who('a', "10.0.0.2:2")
+	impostor.Key, impostor.Seed = 99, true // seeds stand first in the file
+	must(t, s, owner, t0)
+	must(t, s, impostor, t0)
+	back, err := Restore(bytes.NewReader(save(t, s)), options(), t0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	back.check(t)
+	owner.Ends[0] = netip.MustParseAddrPort("10.0.0.3:3")
+	must(t, back, owner, t0)
+	wantPeers(t, must(t, back, who('z', "10.9.9.9:0"), t0), "10.0.0.2:2", "10.0.0.3:3")
+}
+
 // TestRestoreLate forgets peers that expired while the tracker was down, and no swarm.
 func TestRestoreLate(t *testing.T) {
 	s := sample(t)

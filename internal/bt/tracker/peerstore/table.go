@@ -49,11 +49,12 @@ func (t *table) len() int { return len(t.meta) }
 
 func (t *table) end(slot int) []byte { return t.ends[slot*t.size : (slot+1)*t.size] }
 
-// insert adds a peer whose endpoint is not there yet, and gives its slot.
+// insert adds a peer whose endpoint is not there yet, and gives its slot. One marked as stray does not get its
+// id even when that is free.
 func (t *table) insert(end []byte, m meta, seed bool) int {
 	slot := t.len()
 	t.ends = append(t.ends, end...)
-	m.flags &^= stray | twin
+	m.flags &^= twin
 	if t.findID(&m.id) >= 0 {
 		m.flags |= stray
 	}

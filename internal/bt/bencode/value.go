@@ -56,6 +56,10 @@ func (v Value) Len() int {
 	return int(v.nodes[0].count)
 }
 
+// Containers is the number of lists and dictionaries in the value, itself
+// included.
+func (v Value) Containers() int { return len(v.nodes) }
+
 // Bytes is the content of a string.
 func (v Value) Bytes() ([]byte, bool) {
 	if v.Kind() != String {

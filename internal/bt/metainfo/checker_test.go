@@ -107,7 +107,7 @@ func TestCheckerAgainstMemory(t *testing.T) {
 	passed := 0
 	for n := range c.info.NumPieces() {
 		good := c.piece(Piece(n))
-		for range 30 {
+		for range 5 {
 			check.Reset(Piece(n))
 			disk := make([]byte, len(good))
 			for range 60 {
@@ -136,7 +136,7 @@ func TestCheckerAgainstMemory(t *testing.T) {
 			}
 		}
 	}
-	if passed < 100 {
+	if passed < 20 {
 		t.Errorf("only %d times OK: the test tests little", passed)
 	}
 }

@@ -18,6 +18,8 @@ func (p *infoParser) fileTree() error {
 	if p.isSingleV2(tree) {
 		return p.singleV2(tree)
 	}
+	// A file takes two dictionaries and 22 bytes or more.
+	p.info.Files = make([]File, 0, min(tree.Containers()/2, len(tree.Raw())/22, MaxFiles))
 	return p.folder(tree, nil, 0)
 }
 

@@ -1,6 +1,7 @@
 package metainfo
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"sort"
@@ -10,25 +11,27 @@ import (
 // elementFault says why a path element cannot name an entry of a folder; "" if
 // it can. Names are raw bytes: any but '/' and NUL may occur.
 func elementFault(e []byte) string {
-	switch s := string(e); {
-	case s == "":
+	switch {
+	case len(e) == 0:
 		return "an empty path element"
-	case s == "." || s == "..":
-		return fmt.Sprintf("the path element %q could leave the tree", s)
-	case strings.Contains(s, "/"):
-		return fmt.Sprintf("the path element %q contains a slash", clip(s))
-	case strings.Contains(s, "\x00"):
-		return fmt.Sprintf("the path element %q contains a NUL byte", clip(s))
-	case len(s) > MaxName:
-		return fmt.Sprintf("the path element %q... is longer than %d bytes", clip(s), MaxName)
+	case isDots(e):
+		return fmt.Sprintf("the path element %q could leave the tree", e)
+	case bytes.IndexByte(e, '/') >= 0:
+		return fmt.Sprintf("the path element %q contains a slash", clip(string(e)))
+	case bytes.IndexByte(e, 0) >= 0:
+		return fmt.Sprintf("the path element %q contains a NUL byte", clip(string(e)))
+	case len(e) > MaxName:
+		return fmt.Sprintf("the path element %q... is longer than %d bytes", clip(string(e)), MaxName)
 	}
 	return ""
 }
 
+func isDots(e []byte) bool { return string(e) == "." || string(e) == ".." }
+
 // linkElementFault is elementFault for the target of a link, which may climb:
 // whether it leaves the tree is seen from the whole tree.
 func linkElementFault(e []byte) string {
-	if s := string(e); s == "." || s == ".." {
+	if isDots(e) {
 		return ""
 	}
 	return elementFault(e)

@@ -1,0 +1,295 @@
+// Package fleet runs a release to a fleet in a simulated network: a source
+// and N hosts, each the real engine (bt/swarm), and a tracker that hands out
+// addresses. It tells when each host had everything, against the fluid bound:
+// the time that no scheme on these links can beat.
+//
+// The engine hashes and checks every byte, but nothing is kept: all hosts
+// share one copy of the content, and what they write is compared with it.
+//
+// # Scale
+//
+// What matters to a policy is how long a piece takes compared with everything
+// else: with the whole release (pieces per release), with the engine's timers
+// (line time) and with a round trip. So a fleet uses small pieces and lowers
+// the rates until the line time is realistic: 2,000 pieces of 32 KiB at 1.1
+// MB/s stand for 2,000 pieces of 4 MiB at 140 MB/s, a minute either way. What
+// does not scale along are the messages beside the data: they cost 1,000
+// hosts about a hundredth of the downlink with pieces of 16 KiB.
+//
+// # Running
+//
+// Run belongs into a bubble of testing/synctest, where a minute of 1,000
+// hosts takes a few minutes of two cores; that is what the tests here do. The
+// large ones are skipped unless SHOAL_SIM names hosts and pieces:
+//
+//	SHOAL_SIM=200x512,1000x2000 go test -v -run Large -timeout 1h ./internal/simnet/fleet
+//
+// and print the report with a line a second: how busy the uplinks and
+// downlinks were, and how far the hosts. See large_test.go for more variables.
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"shoal/internal/bt/peerconn"
+	"shoal/internal/simnet"
+)
+
+// Options of a run. Hosts, Pieces, PieceLength and Up are required.
+type Options struct {
+	Hosts       int // the source not counted
+	Pieces      int
+	PieceLength int
+	// Up and Down are the rates of a host's link in bytes a second; Down 0:
+	// as Up. Rates, if not nil, overrides them by host.
+	Up, Down int64
+	Rates    func(host int) (up, down int64)
+	// SourceUp is the rate of the source's link; 0: Up.
+	SourceUp int64
+	// Stagger is the time between the starts of two hosts. 0: all start at
+	// once, give or take a tenth of a second.
+	Stagger time.Duration
+	Faults  []Fault
+	// Handout is how many addresses the tracker gives at a time, 0: 50, and
+	// Announce how often a host asks it, 0: every 30 s.
+	Handout  int
+	Announce time.Duration
+	Leave    bool // hosts leave when they have everything
+	MaxPeers int  // of a host; 0: the engine's default
+	Place    func(host int) string
+	Net      simnet.Options
+	// Limit ends the run when not all are done; 0: 20 times the bound.
+	Limit time.Duration
+	Seed  uint64 // of all chance outside of the engine
+	Log   *slog.Logger
+}
+
+// Fault is something that happens to a host.
+type Fault struct {
+	At   time.Duration // since the start of the run
+	Host int
+	// Back is when it starts again, after At, with the pieces that it had
+	// verified; 0: never.
+	Back time.Duration
+}
+
+// fleet is one run.
+type fleet struct {
+	o       Options
+	release *release
+	net     *simnet.Network
+	tracker *tracker
+	budget  *peerconn.Budget
+	log     *slog.Logger
+	start   time.Time
+	source  *host
+	hosts   []*host
+	missing atomic.Int64 // hosts that will be complete and are not yet
+	done    chan struct{}
+	failed  atomic.Pointer[error]
+	wg      sync.WaitGroup
+}
+
+// buffers bounds the large buffers of all hosts together, in bytes; beyond it
+// the engine goes on with small ones.
+const buffers = 256 << 20
+
+func (o *Options) check() error {
+	if o.Hosts <= 0 || o.Pieces <= 0 || o.PieceLength <= 0 || o.Up <= 0 {
+		return errors.New("fleet: hosts, pieces, piece length and up rate are required")
+	}
+	if o.Hosts > 1<<16-2 {
+		return fmt.Errorf("fleet: %d hosts are too many", o.Hosts)
+	}
+	for _, f := range o.Faults {
+		if f.Host < 0 || f.Host >= o.Hosts {
+			return fmt.Errorf("fleet: a fault of host %d of %d", f.Host, o.Hosts)
+		}
+	}
+	if o.Down == 0 {
+		o.Down = o.Up
+	}
+	if o.SourceUp == 0 {
+		o.SourceUp = o.Up
+	}
+	if o.Handout == 0 {
+		o.Handout = 50
+	}
+	if o.Announce == 0 {
+		o.Announce = 30 * time.Second
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return nil
+}
+
+// Run deploys a release and reports. The error tells what kept the run from
+// happening; hosts that do not complete are in the report.
+func Run(ctx context.Context, o Options) (*Report, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	f := &fleet{o: o, net: simnet.New(o.Net), budget: peerconn.NewBudget(buffers), log: o.Log, done: make(chan struct{}), start: time.Now()}
+	var err error
+	if f.release, err = newRelease(o.Pieces, o.PieceLength, o.Seed); err != nil {
+		return nil, err
+	}
+	f.tracker = &tracker{most: o.Handout, rng: rand.New(rand.NewPCG(o.Seed, 1))}
+	if err := f.addHosts(); err != nil {
+		return nil, err
+	}
+	return f.run(ctx)
+}
+
+func (f *fleet) addHosts() error {
+	rng := rand.New(rand.NewPCG(f.o.Seed, 2))
+	for i := -1; i < f.o.Hosts; i++ {
+		h, err := f.newHost(i, rng)
+		if err != nil {
+			return err
+		}
+		if i < 0 {
+			f.source = h
+		} else {
+			f.hosts = append(f.hosts, h)
+		}
+	}
+	for _, h := range f.hosts {
+		if h.returns() {
+			f.missing.Add(1)
+		}
+	}
+	return nil
+}
+
+func (f *fleet) newHost(i int, rng *rand.Rand) (*host, error) {
+	up, down, place := f.o.Up, f.o.Down, ""
+	if i < 0 {
+		up, down = f.o.SourceUp, f.o.SourceUp
+	} else if f.o.Rates != nil {
+		up, down = f.o.Rates(i)
+	}
+	if f.o.Place != nil {
+		place = f.o.Place(i)
+	}
+	n := i + 2
+	sim, err := f.net.AddHost(netip.AddrFrom4([4]byte{10, 77, byte(n >> 8), byte(n)}), place, up, down)
+	if err != nil {
+		return nil, err
+	}
+	h := &host{fleet: f, index: i, sim: sim, up: up, down: down, store: newStore(f.release, i < 0)}
+	copy(h.id[:], fmt.Sprintf("-SH0001-%012d", n))
+	if i >= 0 {
+		h.start = time.Duration(i)*f.o.Stagger + time.Duration(rng.Int64N(int64(100*time.Millisecond)))
+	}
+	for _, x := range f.o.Faults {
+		if x.Host == i {
+			h.faults = append(h.faults, x)
+		}
+	}
+	return h, nil
+}
+
+// run starts everything, waits for the hosts, and ends everything.
+func (f *fleet) run(ctx context.Context) (*Report, error) {
+	limit := f.o.Limit
+	if limit == 0 {
+		limit = 20 * f.bound(nil)
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	nctx, stopNet := context.WithCancel(context.WithoutCancel(ctx))
+	var netDone sync.WaitGroup
+	netDone.Go(func() { _ = f.net.Run(nctx) })
+	f.wg.Go(func() { f.source.run(ctx) })
+	for _, h := range f.hosts {
+		f.wg.Go(func() { h.run(ctx) })
+	}
+	seconds := f.watch(ctx)
+	cancel()
+	f.wg.Wait()
+	stopNet()
+	netDone.Wait()
+	if err := f.failed.Load(); err != nil {
+		return nil, *err
+	}
+	return f.report(seconds), nil
+}
+
+// watch samples all links once a second until everyone is done.
+func (f *fleet) watch(ctx context.Context) []Second {
+	var seconds []Second
+	last := f.sample()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			now := f.sample()
+			seconds = append(seconds, f.second(last, now))
+			last = now
+		case <-f.done:
+			return seconds
+		case <-ctx.Done():
+			return seconds
+		}
+	}
+}
+
+func (f *fleet) fail(err error) {
+	f.failed.CompareAndSwap(nil, &err)
+}
+
+// completed counts a host that has everything.
+func (f *fleet) completed() {
+	if f.missing.Add(-1) == 0 {
+		close(f.done)
+	}
+}
+
+// tracker hands each host that joins a random few of those who are there.
+type tracker struct {
+	mu    sync.Mutex
+	most  int
+	rng   *rand.Rand
+	known []netip.AddrPort
+}
+
+func (t *tracker) announce(self netip.AddrPort) []netip.AddrPort {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.rng.Shuffle(len(t.known), func(i, j int) { t.known[i], t.known[j] = t.known[j], t.known[i] })
+	out := make([]netip.AddrPort, 0, t.most)
+	joined := false
+	for _, a := range t.known {
+		if a == self {
+			joined = true
+		} else if len(out) < t.most {
+			out = append(out, a)
+		}
+	}
+	if !joined {
+		t.known = append(t.known, self)
+	}
+	return out
+}
+
+func (t *tracker) leave(self netip.AddrPort) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i, a := range t.known {
+		if a == self {
+			t.known = append(t.known[:i], t.known[i+1:]...)
+			return
+		}
+	}
+}

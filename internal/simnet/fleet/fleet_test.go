@@ -1,0 +1,138 @@
+package fleet
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// simulate runs a fleet in fake time.
+func simulate(t *testing.T, o Options) *Report {
+	t.Helper()
+	var r *Report
+	synctest.Test(t, func(t *testing.T) {
+		var err error
+		if r, err = Run(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+	})
+	t.Log(r)
+	return r
+}
+
+// small is a fleet that runs in a second or two with the race detector.
+func small() Options {
+	const pieces, pieceLength, line = 40, 16 << 10, 8
+	return Options{Hosts: 30, Pieces: pieces, PieceLength: pieceLength, Up: pieces * pieceLength / line, MaxPeers: 12, Seed: 1}
+}
+
+// TestFleets runs a fleet through what happens to fleets. The limits are
+// above what the engine needs, so that a policy that breaks is found and one
+// that is tuned is not in the way; how fast it is show the large runs.
+func TestFleets(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*Options)
+		last   float64 // the most that the last healthy host may take, in bounds
+	}{
+		{"equal", func(*Options) {}, 2.5},
+		{"half rate and killed", halfRateAndKilled, 3},
+		{"fast source", func(o *Options) { o.SourceUp = 4 * o.Up }, 2.5},
+		{"staggered over two places", func(o *Options) {
+			o.Stagger, o.Leave = 100*time.Millisecond, true
+			o.Place = func(host int) string { return []string{"fra", "nyc"}[host&1] }
+			o.Net.Latency = func(from, to string) time.Duration {
+				if from != to {
+					return 40 * time.Millisecond
+				}
+				return 100 * time.Microsecond
+			}
+		}, 2.5},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o := small()
+			tt.change(&o)
+			r := simulate(t, o)
+			if r.Done != o.Hosts {
+				t.Errorf("%d of %d hosts have everything", r.Done, o.Hosts)
+			}
+			if got := r.Ratio(r.Last); got < 1 || got > tt.last {
+				t.Errorf("the last host took %.3f of the bound, want at most %.3f", got, tt.last)
+			}
+		})
+	}
+}
+
+// TestLost has hosts that die for good.
+func TestLost(t *testing.T) {
+	o := small()
+	o.Hosts = 18
+	for i := range 6 {
+		o.Faults = append(o.Faults, Fault{At: time.Duration(2+i) * time.Second, Host: 3 * i})
+	}
+	r := simulate(t, o)
+	if r.Done != o.Hosts-6 || r.Faulted != 6 {
+		t.Errorf("%d of %d hosts have everything, %d were killed", r.Done, o.Hosts, r.Faulted)
+	}
+}
+
+// TestLimit ends a run that cannot end by itself.
+func TestLimit(t *testing.T) {
+	o := small()
+	o.Limit = 5 * time.Second
+	if r := simulate(t, o); r.Done != 0 || len(r.Seconds) < 4 || len(r.Seconds) > 5 {
+		t.Errorf("%d hosts have everything after %d s", r.Done, len(r.Seconds))
+	}
+}
+
+func TestBound(t *testing.T) {
+	const size = 40 * 16 << 10
+	rate := func(seconds float64) int64 { return int64(size / seconds) }
+	for _, tt := range []struct {
+		name   string
+		change func(*Options)
+		want   float64 // seconds
+	}{
+		{"the source's uplink", func(o *Options) { o.SourceUp, o.Up, o.Down = rate(20), rate(10), rate(10) }, 20},
+		{"the slowest downlink", func(o *Options) { o.SourceUp, o.Up, o.Down = rate(10), rate(10), rate(30) }, 30},
+		{"all uplinks", func(o *Options) { o.SourceUp, o.Up, o.Down = rate(10), rate(40), rate(5) }, 30 / (1.0/10*10 + 30.0/40*10) * 10},
+		{"the last start", func(o *Options) {
+			o.SourceUp, o.Up, o.Down, o.Stagger = rate(10), rate(10), rate(10), time.Second
+		}, 39},
+		{"healthy hosts", func(o *Options) {
+			o.SourceUp, o.Up, o.Down = rate(10), rate(10), rate(10)
+			o.Rates = func(int) (int64, int64) { return rate(10), rate(10) }
+			o.Faults = []Fault{{At: time.Second, Host: 1}}
+		}, 10},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o := small()
+			o.Limit = time.Millisecond
+			tt.change(&o)
+			got := simulate(t, o).Bound.Seconds()
+			if got < tt.want-0.01 || got > tt.want+0.11 { // hosts start within a tenth of a second
+				t.Errorf("the bound is %.3f s, want %.3f", got, tt.want)
+			}
+		})
+	}
+}
+
+// halfRateAndKilled gives a tenth of the hosts half the rate, and kills
+// another tenth midway; they come back after a tenth of the line time.
+func halfRateAndKilled(o *Options) {
+	line := time.Duration(float64(o.Pieces*o.PieceLength) / float64(o.Up) * 1e9)
+	up := o.Up
+	o.Rates = func(host int) (int64, int64) {
+		if host%10 == 3 {
+			return up / 2, up / 2
+		}
+		return up, up
+	}
+	for i := 7; i < o.Hosts; i += 10 {
+		o.Faults = append(o.Faults, Fault{At: line / 2, Host: i, Back: line / 10})
+	}
+}

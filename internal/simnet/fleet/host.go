@@ -1,0 +1,194 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"shoal/internal/bt/swarm"
+	"shoal/internal/bt/wire"
+	"shoal/internal/simnet"
+)
+
+const (
+	port           = 6881
+	handshakeLimit = 10 * time.Second
+	lonely         = 5 * time.Second // a host with few peers asks the tracker this often
+	fewPeers       = 4
+)
+
+// host is a machine of the fleet. Index -1 is the source.
+type host struct {
+	fleet    *fleet
+	index    int
+	id       [20]byte
+	sim      *simnet.Host
+	up, down int64
+	store    *store
+	start    time.Duration // after the fleet's
+	faults   []Fault       // in order
+
+	engine   atomic.Pointer[swarm.Torrent]
+	finished atomic.Int64 // nanoseconds after the fleet's start; 0: not yet
+	left     atomic.Bool  // it had everything and has left
+
+	mu    sync.Mutex
+	total swarm.Stats // of engines that have ended
+}
+
+func (h *host) addr() netip.AddrPort { return netip.AddrPortFrom(h.sim.Addr(), port) }
+
+// returns tells whether the host is there in the end.
+func (h *host) returns() bool {
+	return len(h.faults) == 0 || h.faults[len(h.faults)-1].Back > 0
+}
+
+// run is the life of a host, with its deaths.
+func (h *host) run(ctx context.Context) {
+	if !h.sleepUntil(ctx, h.start) {
+		return
+	}
+	for _, fault := range h.faults {
+		life, cancel := context.WithDeadline(ctx, h.fleet.start.Add(fault.At))
+		h.live(life)
+		cancel()
+		if h.left.Load() || fault.Back == 0 || !h.sleepUntil(ctx, fault.At+fault.Back) {
+			return
+		}
+	}
+	h.live(ctx)
+}
+
+func (h *host) sleepUntil(ctx context.Context, at time.Duration) bool {
+	t := time.NewTimer(time.Until(h.fleet.start.Add(at)))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// live runs the engine until ctx ends, which kills it, or it has done its work.
+func (h *host) live(ctx context.Context) {
+	o := swarm.Options{
+		Info: h.fleet.release.info, Hashes: h.fleet.release.hashes, Store: h.store, Have: h.store.verified(),
+		PeerID: h.id, ListenPort: port, Client: "shoal simulated", MaxPeers: h.fleet.o.MaxPeers,
+		Budget: h.fleet.budget, Dial: h.sim.Dial, Log: h.fleet.log.With("host", h.index),
+	}
+	engine, err := swarm.New(o)
+	if err != nil {
+		h.fleet.fail(err)
+		return
+	}
+	ln, err := h.sim.Listen(port)
+	if err != nil {
+		h.fleet.fail(err)
+		return
+	}
+	h.engine.Store(engine)
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { h.accept(ctx, ln, engine) })
+	wg.Go(func() { h.announce(ctx, engine) })
+	wg.Go(func() {
+		if h.await(ctx, engine) && h.fleet.o.Leave && h.index >= 0 {
+			h.left.Store(true)
+			cancel()
+		}
+	})
+	wg.Go(func() {
+		<-ctx.Done()
+		h.sim.Kill()
+		h.fleet.tracker.leave(h.addr())
+	})
+	if err := engine.Run(ctx); err != nil {
+		h.fleet.fail(fmt.Errorf("host %d: %w", h.index, err))
+	}
+	cancel()
+	wg.Wait()
+	h.retire(engine)
+}
+
+// retire adds up what an engine that has ended did.
+func (h *host) retire(e *swarm.Torrent) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := e.Stats()
+	h.total.Downloaded += s.Downloaded
+	h.total.Uploaded += s.Uploaded
+	h.total.Wasted += s.Wasted
+	h.engine.Store(nil)
+}
+
+// await notes when the engine has everything; false when it ended before.
+func (h *host) await(ctx context.Context, e *swarm.Torrent) bool {
+	select {
+	case <-e.Completed():
+	case <-ctx.Done():
+		return false
+	}
+	if h.index >= 0 && h.finished.CompareAndSwap(0, int64(time.Since(h.fleet.start))) && h.returns() {
+		h.fleet.completed()
+	}
+	return true
+}
+
+// announce asks the tracker for peers, as the node would.
+func (h *host) announce(ctx context.Context, e *swarm.Torrent) {
+	tick := time.NewTicker(lonely)
+	defer tick.Stop()
+	next := time.Now()
+	for {
+		if now := time.Now(); !now.Before(next) || e.Stats().Peers < fewPeers {
+			next = now.Add(h.fleet.o.Announce)
+			e.AddPeers(h.fleet.tracker.announce(h.addr()))
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// accept hands connections to the engine once their handshake is read.
+func (h *host) accept(ctx context.Context, ln net.Listener, e *swarm.Torrent) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for {
+		c, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		wg.Go(func() {
+			stop := context.AfterFunc(ctx, func() { c.Close() })
+			hs, err := greet(c)
+			if !stop() || err != nil {
+				c.Close()
+				return
+			}
+			e.Accept(c, hs)
+		})
+	}
+}
+
+func greet(c net.Conn) (hs wire.Handshake, err error) {
+	if err := c.SetReadDeadline(time.Now().Add(handshakeLimit)); err != nil {
+		return hs, err
+	}
+	var b [wire.HandshakeLen]byte
+	if _, err := io.ReadFull(c, b[:]); err != nil {
+		return hs, err
+	}
+	if hs, err = wire.ParseHandshake(b[:]); err != nil {
+		return hs, err
+	}
+	return hs, c.SetReadDeadline(time.Time{})
+}

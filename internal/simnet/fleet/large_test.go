@@ -1,0 +1,63 @@
+package fleet
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestLarge runs the fleets that SHOAL_SIM names, as HOSTSxPIECES with commas
+// between them. Further variables: SHOAL_SIM_PIECE (bytes, 16384),
+// SHOAL_SIM_LINE (the line time in seconds, 60), SHOAL_SIM_SOURCE (the
+// source's rate over that of a host, 1), SHOAL_SIM_UNSENT and SHOAL_SIM_SEGMENT
+// (bytes, see simnet.Options), SHOAL_SIM_STAGGER (seconds), SHOAL_SIM_FAULTS
+// (any value: the scenario of TestHalfRateAndKilled), SHOAL_SIM_SEED, and
+// SHOAL_SIM_QUIET (no line a second).
+func TestLarge(t *testing.T) {
+	runs := os.Getenv("SHOAL_SIM")
+	if runs == "" {
+		t.Skip("SHOAL_SIM is not set: see the package comment")
+	}
+	for run := range strings.SplitSeq(runs, ",") {
+		t.Run(run, func(t *testing.T) {
+			var o Options
+			if _, err := fmt.Sscanf(run, "%dx%d", &o.Hosts, &o.Pieces); err != nil {
+				t.Fatalf("SHOAL_SIM: %q is not HOSTSxPIECES: %v", run, err)
+			}
+			o.PieceLength = int(variable(t, "PIECE", 16<<10))
+			o.Up = int64(float64(o.Pieces*o.PieceLength) / variable(t, "LINE", 60))
+			o.SourceUp = int64(float64(o.Up) * variable(t, "SOURCE", 1))
+			o.Net.Unsent = int(variable(t, "UNSENT", 0))
+			o.Net.Segment = int(variable(t, "SEGMENT", 0))
+			o.Stagger = time.Duration(variable(t, "STAGGER", 0) * float64(time.Second))
+			o.Seed = uint64(variable(t, "SEED", 1))
+			if os.Getenv("SHOAL_SIM_FAULTS") != "" {
+				halfRateAndKilled(&o)
+			}
+			start := time.Now()
+			r := simulate(t, o)
+			fmt.Printf("%s: %v, in %.1f s\n", run, r, time.Since(start).Seconds())
+			if os.Getenv("SHOAL_SIM_QUIET") == "" {
+				r.Print(os.Stdout)
+			}
+			if want := r.Hosts; r.Done != want {
+				t.Errorf("%d of %d hosts have everything", r.Done, want)
+			}
+		})
+	}
+}
+
+func variable(t *testing.T, name string, value float64) float64 {
+	text := os.Getenv("SHOAL_SIM_" + name)
+	if text == "" {
+		return value
+	}
+	value, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		t.Fatalf("SHOAL_SIM_%s: %v", name, err)
+	}
+	return value
+}

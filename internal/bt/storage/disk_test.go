@@ -3,13 +3,10 @@ package storage_test
 import (
 	"testing"
 
-	"go.uber.org/goleak"
-
+	"shoal/internal/bt/metainfo"
 	"shoal/internal/bt/storage"
 	"shoal/internal/bt/storage/storagetest"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // open opens a Disk that is closed with the test.
 func open(t testing.TB, dir string, tor *storagetest.Torrent, o storage.Options) *storage.Disk {
@@ -23,22 +20,26 @@ func open(t testing.TB, dir string, tor *storagetest.Torrent, o storage.Options)
 }
 
 func TestDisk(t *testing.T) {
-	for name, o := range map[string]storage.Options{
-		"keep":      {},
-		"drop":      {Cache: storage.Drop, Window: 64 << 10},
-		"few files": {OpenFiles: 1, Threads: 4},
-		"sparse":    {Sparse: true},
+	for _, c := range []struct {
+		name     string
+		o        storage.Options
+		versions []metainfo.Version
+	}{
+		{"keep", storage.Options{}, storagetest.Versions},
+		{"drop", storage.Options{Cache: storage.Drop, Window: 64 << 10}, []metainfo.Version{metainfo.Hybrid}},
+		{"few files", storage.Options{OpenFiles: 1, Threads: 4}, []metainfo.Version{metainfo.V1}},
+		{"sparse", storage.Options{Sparse: true}, []metainfo.Version{metainfo.V2}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			storagetest.Run(t, func(t *testing.T, tor *storagetest.Torrent) storagetest.Store {
-				return open(t, t.TempDir()+"/to/be/made", tor, o)
+		t.Run(c.name, func(t *testing.T) {
+			storagetest.Run(t, c.versions, func(t *testing.T, tor *storagetest.Torrent) storagetest.Store {
+				return open(t, t.TempDir()+"/to/be/made", tor, c.o)
 			})
 		})
 	}
 }
 
 func TestMem(t *testing.T) {
-	storagetest.Run(t, func(t *testing.T, tor *storagetest.Torrent) storagetest.Store {
+	storagetest.Run(t, storagetest.Versions, func(t *testing.T, tor *storagetest.Torrent) storagetest.Store {
 		return storage.NewMem(tor.Info, tor.Hashes)
 	})
 }

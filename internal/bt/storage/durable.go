@@ -134,7 +134,7 @@ func (r *resume) compact(atLeast int64) error {
 	tail := r.tail
 	r.tail = nil
 	if err != nil {
-		return fault("write", r.name, err)
+		return fault("write", r.path(), err)
 	}
 	// The stamp makes the new record newer than every write before.
 	tail = append(tail, record.Entry{Kind: record.Stamp})
@@ -146,7 +146,7 @@ func (r *resume) compact(atLeast int64) error {
 		err = r.root.Rename(r.name+tempSuffix, r.name)
 	}
 	if err != nil {
-		return errors.Join(fault("replace", r.name, err), f.Close(), r.root.Remove(r.name+tempSuffix))
+		return errors.Join(fault("replace", r.path(), err), f.Close(), r.root.Remove(r.name+tempSuffix))
 	}
 	_ = r.f.Close() // no longer the record
 	r.f, r.end, r.n, r.salt = f, int64(len(b)+len(journal)), uint64(len(tail)), salt

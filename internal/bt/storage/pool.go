@@ -133,10 +133,14 @@ func (s *slot[V]) unlink() {
 
 // release gives a slot back.
 func (s *slot[V]) release() {
-	s.pool.mu.Lock()
+	p := s.pool
+	p.mu.Lock()
 	s.refs--
+	if s.refs == 0 && !s.gone && len(p.slots) > p.limit {
+		p.remove(s) // more were in use at a time than may stay
+	}
 	last := s.refs == 0 && s.gone && s.err == nil
-	s.pool.mu.Unlock()
+	p.mu.Unlock()
 	if last {
 		_ = s.val.Close() // see get
 	}

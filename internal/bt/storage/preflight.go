@@ -146,10 +146,16 @@ const (
 	spaceFloor = 16 << 20
 )
 
+// missing is how many bytes the pieces have that are not there, more or less.
+func (d *Disk) missing() int64 {
+	have := d.Have()
+	return int64(have.Len()-have.Count()) * d.info.PieceLength
+}
+
 // WaitSpace waits, after an ErrNoSpace, until trying again makes sense: until
 // there is room for a few pieces, or the time is up that a quota gets.
 func (d *Disk) WaitSpace(ctx context.Context) error {
-	enough := max(spaceFloor, 4*d.info.PieceLength)
+	enough := min(max(spaceFloor, 4*d.info.PieceLength), d.missing())
 	quota := time.NewTimer(quotaWait)
 	defer quota.Stop()
 	poll := time.NewTicker(spacePoll)

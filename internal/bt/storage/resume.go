@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"sync"
 
 	"shoal/internal/bt/metainfo"
@@ -71,6 +72,7 @@ type found struct {
 	damaged  bool // it was ours, but cannot be read any more
 	open     bool // it is our own, being written: nothing else here counts then
 	usable   bool
+	torn     bool // the journal's end is lost
 	sameBoot bool // what was written then is still in the page cache or on disk
 }
 
@@ -92,28 +94,28 @@ func (r *resume) load() (found, error) {
 		return found{}, nil
 	}
 	if err != nil {
-		return found{}, fault("look at", r.name, err)
+		return found{}, fault("look at", r.path(), err)
 	}
 	most := int64(r.shape.SnapshotSize(true)) + journalRoom
 	f, err := root.OpenFile(r.name, os.O_RDONLY|openFlags, 0)
 	if err != nil {
-		return found{}, fault("open", r.name, err)
+		return found{}, fault("open", r.path(), err)
 	}
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, most))
 	if err != nil {
-		return found{}, fault("read", r.name, err)
+		return found{}, fault("read", r.path(), err)
 	}
 	state, torn, err := r.shape.Parse(b)
 	if err != nil {
-		r.log.Warn("resume record not used, content will be hashed", "record", r.name, "err", err)
+		r.log.Warn("resume record not used, content will be hashed", "record", r.path(), "err", err)
 		return found{damaged: errors.Is(err, record.ErrDamaged)}, nil
 	}
 	if torn {
-		r.log.Info("resume record ends in a torn entry, which is left out", "record", r.name)
+		r.log.Info("resume record ends in a torn entry, which is left out", "record", r.path())
 	}
 	same := state.Boot == r.boot && r.boot != [16]byte{}
-	return found{state: state, fact: statFact(st), usable: true, sameBoot: same}, nil
+	return found{state: state, fact: statFact(st), usable: true, torn: torn, sameBoot: same}, nil
 }
 
 // add applies entries to the state and appends them to the journal, which it
@@ -137,7 +139,7 @@ func (r *resume) add(entries ...record.Entry) error {
 	}
 	r.buf = b
 	if _, err := r.f.WriteAt(b, r.end); err != nil {
-		return fault("write", r.name, err)
+		return fault("write", r.path(), err)
 	}
 	r.n += uint64(len(entries))
 	r.end += int64(len(b))
@@ -232,7 +234,7 @@ func (r *resume) take() (*os.Root, *os.File, error) {
 	f, err := r.lock(root)
 	if err != nil {
 		_ = root.Close() // the first error is the one to tell
-		return nil, nil, fault("take", r.name, err)
+		return nil, nil, fault("take", r.path(), err)
 	}
 	return root, f, nil
 }
@@ -274,11 +276,11 @@ func (r *resume) write() (f *os.File, size int64, err error) {
 		r.n++
 	}
 	if f, err = r.temp(b); err != nil {
-		return nil, 0, fault("write", r.name, err)
+		return nil, 0, fault("write", r.path(), err)
 	}
 	if err := r.root.Rename(r.name+tempSuffix, r.name); err != nil {
 		_ = f.Close() // the first error is the one to tell
-		return nil, 0, fault("replace", r.name, err)
+		return nil, 0, fault("replace", r.path(), err)
 	}
 	return f, int64(len(b)), nil
 }
@@ -329,8 +331,11 @@ func (r *resume) closeWith(files []record.File) error {
 	r.state.Closed, r.state.Files = false, nil
 	err = errors.Join(err, r.f.Close(), r.root.Close())
 	r.f, r.root = nil, nil
-	return wrap("close", r.name, err)
+	return wrap("close", r.path(), err)
 }
+
+// path names the record for people.
+func (r *resume) path() string { return filepath.Join(r.dir, r.name) }
 
 func (r *resume) isOpen() bool {
 	r.mu.Lock()

@@ -50,7 +50,11 @@ func (t *trust) owns(file int) bool {
 		return t.d.is(file, ours)
 	case t.rec.damaged:
 		return true // somebody fetched here; what was in the way had been refused then
-	case !t.rec.usable || !t.rec.state.Ours.Has(file):
+	case !t.rec.usable:
+		return false
+	case !t.rec.state.Closed && (t.rec.torn || !t.rec.sameBoot):
+		return true // the entry that says so may be lost
+	case !t.rec.state.Ours.Has(file):
 		return false
 	case t.rec.state.Closed:
 		return t.rec.state.Files[file].Inode == t.facts[file].inode

@@ -140,14 +140,15 @@ func (s Shape) Parse(b []byte) (st State, torn bool, err error) {
 	}
 	le := binary.LittleEndian
 	closed := le.Uint32(b[12:])&flagClosed != 0
-	same := le.Uint32(b[8:]) == version && [32]byte(b[32:64]) == s.ID && le.Uint32(b[64:]) == uint32(s.Pieces) &&
-		le.Uint32(b[68:]) == uint32(s.Blocks) && le.Uint32(b[72:]) == uint32(s.Files)
-	if !same {
-		return State{}, false, ErrOther
-	}
-	size := s.SnapshotSize(closed)
+	// By its own numbers it must be whole, so that a flipped bit in one of them
+	// is damage and not another torrent.
+	own := Shape{ID: [32]byte(b[32:64]), Pieces: count(b[64:]), Blocks: count(b[68:]), Files: count(b[72:])}
+	size := own.SnapshotSize(closed)
 	if len(b) < size || le.Uint32(b[size-crcSize:]) != crc32.Checksum(b[:size-crcSize], castagnoli) {
 		return State{}, false, fmt.Errorf("%w: wrong checksum", ErrDamaged)
+	}
+	if own != s || le.Uint32(b[8:]) != version {
+		return State{}, false, ErrOther
 	}
 	st = State{Boot: [16]byte(b[16:32]), Closed: closed, Written: Written{}}
 	rest := b[headSize : size-crcSize]
@@ -171,3 +172,7 @@ func (s Shape) Parse(b []byte) (st State, torn bool, err error) {
 	torn = s.replay(&st, b[size:], le.Uint64(b[headSize-8:]))
 	return st, torn, nil
 }
+
+// count reads a number that is cut so that sums of sizes cannot overflow; no
+// bytes are as many as the greatest of them stands for.
+func count(b []byte) int { return int(min(binary.LittleEndian.Uint32(b), 1<<24)) }

@@ -40,10 +40,13 @@ type Stations interface {
 	Close() error
 }
 
-// Run holds an implementation to the contract of storage. open makes an empty
-// one for a torrent.
-func Run(t *testing.T, open func(t *testing.T, tor *Torrent) Store) {
-	for _, v := range []metainfo.Version{metainfo.V1, metainfo.V2, metainfo.Hybrid} {
+// Versions are all forms of torrents.
+var Versions = []metainfo.Version{metainfo.V1, metainfo.V2, metainfo.Hybrid}
+
+// Run holds an implementation to the contract of storage, with torrents of the
+// given versions. open makes an empty one for a torrent.
+func Run(t *testing.T, versions []metainfo.Version, open func(t *testing.T, tor *Torrent) Store) {
+	for _, v := range versions {
 		t.Run(v.String(), func(t *testing.T) {
 			for _, c := range cases {
 				t.Run(c.name, func(t *testing.T) {

@@ -1,0 +1,61 @@
+package storage
+
+import "context"
+
+// Crash ends d as kill -9 does: nothing is written any more, and the kernel
+// takes descriptors and locks back.
+func (d *Disk) Crash() {
+	d.mu.Lock()
+	stopped := d.stopped
+	if stopped != nil {
+		d.stop()
+	}
+	d.mu.Unlock()
+	if stopped != nil {
+		<-stopped
+	}
+	r := d.rec
+	r.mu.Lock()
+	if r.f != nil {
+		_ = r.f.Close()
+		_ = r.root.Close()
+		r.f = nil
+	}
+	r.mute = true
+	r.mu.Unlock()
+	d.open.close()
+	d.tree.close()
+}
+
+// Reboot makes d believe that it runs under another boot of the kernel.
+func (d *Disk) Reboot(n byte) { d.rec.boot = [16]byte{n} }
+
+// Checkpoint is what the background does every SyncEvery.
+func (d *Disk) Checkpoint() error { return d.checkpoint(context.Background()) }
+
+// Compact folds the journal now.
+func (d *Disk) Compact() error { return d.rec.compact(0) }
+
+// RecordPath is where the resume record lies.
+func (d *Disk) RecordPath() string { return d.rec.dir + "/" + d.rec.name }
+
+// OpenFiles is how many descriptors are open.
+func (d *Disk) OpenFiles() int {
+	d.open.mu.Lock()
+	defer d.open.mu.Unlock()
+	return len(d.open.slots)
+}
+
+// PiecesWritten is how many pieces the record has blocks of.
+func (d *Disk) PiecesWritten() int {
+	d.rec.mu.Lock()
+	defer d.rec.mu.Unlock()
+	return len(d.rec.state.Written)
+}
+
+// Durable is how many pieces would survive a power loss.
+func (d *Disk) Durable() int {
+	d.rec.mu.Lock()
+	defer d.rec.mu.Unlock()
+	return d.rec.state.Durable.Count()
+}

@@ -25,8 +25,10 @@ func TestCheckerInOrder(t *testing.T) {
 						t.Fatalf("%s piece %d: bytes in order refused at %d", v, n, check.Next())
 					}
 				}
-				if !check.OK() || !check.OK() || check.Next() != c.info.PieceData(p) {
-					t.Errorf("%s piece %d in steps of %d: not OK", v, n, step)
+				for range 2 { // asked twice, it says the same
+					if !check.OK() || check.Next() != c.info.PieceData(p) {
+						t.Errorf("%s piece %d in steps of %d: not OK", v, n, step)
+					}
 				}
 			}
 		}

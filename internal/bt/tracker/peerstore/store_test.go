@@ -261,17 +261,46 @@ func TestBytes(t *testing.T) {
 	}
 }
 
-func TestCompletedOnce(t *testing.T) {
-	s := New(options())
-	a := who('a', "10.0.0.1:1")
-	a.Completed = true
-	must(t, s, a, t0) // not a seed: not complete
-	a.Seed = true
-	for range 3 {
-		must(t, s, a, t0)
-	}
-	if st, _ := s.Swarm(a.InfoHash); st.Completed != 1 {
-		t.Errorf("completed %d times, want once", st.Completed)
+// TestCompleted is the table of what counts as a completed download.
+func TestCompleted(t *testing.T) {
+	leech := who('a', "10.0.0.1:1")
+	seed, event, stop, partial := leech, leech, leech, leech
+	seed.Seed = true
+	event.Seed, event.Completed = true, true
+	stop.Seed, stop.Stopped = true, true
+	partial.Seed, partial.Partial = true, true
+	lying := leech
+	lying.Completed = true
+	other := who('b', "10.0.0.1:1")
+	other.Seed = true
+	v6 := who('a', "[fd00::1]:1")
+	v6seed := v6
+	v6seed.Seed = true
+	for name, c := range map[string]struct {
+		do   []Announce
+		want int64
+	}{
+		"seed from the start":        {[]Announce{seed, seed, stop}, 0},
+		"the event":                  {[]Announce{leech, event}, 1},
+		"the event again and again":  {[]Announce{leech, event, event, seed, leech, event}, 1},
+		"the event of a stranger":    {[]Announce{event}, 1},
+		"the event, but not all":     {[]Announce{leech, lying}, 0},
+		"no event":                   {[]Announce{leech, seed}, 1},
+		"leaves at once":             {[]Announce{leech, stop}, 1},
+		"leaves after the event":     {[]Announce{leech, event, stop}, 1},
+		"partial seed":               {[]Announce{leech, partial}, 0},
+		"partial seed takes all":     {[]Announce{leech, partial, seed}, 1},
+		"another client there":       {[]Announce{leech, other}, 0},
+		"both families, both events": {[]Announce{leech, v6, event, v6seed}, 1},
+		"leaves, never seen":         {[]Announce{stop}, 0},
+	} {
+		s := New(options())
+		for _, a := range append([]Announce{who('z', "10.0.0.9:9")}, c.do...) {
+			must(t, s, a, t0)
+		}
+		if st, _ := s.Swarm(leech.InfoHash); st.Completed != c.want {
+			t.Errorf("%s: completed %d times, want %d", name, st.Completed, c.want)
+		}
 	}
 }
 
@@ -310,7 +339,7 @@ func TestRandomWalk(t *testing.T) {
 	s := New(options())
 	rng := rand.New(rand.NewPCG(5, 6))
 	now := uint32(t0)
-	for range 4000 {
+	for range 2000 {
 		ip := fmt.Sprintf("10.0.0.%d:1", rng.IntN(30))
 		if rng.IntN(3) == 0 {
 			ip = fmt.Sprintf("[fd00::%d]:1", rng.IntN(30))

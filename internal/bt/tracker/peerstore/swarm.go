@@ -64,6 +64,7 @@ func (sw *swarm) leave(t *table, end []byte, a *Announce, now uint32) {
 		}
 	}
 	sw.account(t, slot, a, now)
+	sw.countCompleted(t, slot, a, true)
 	id := t.meta[slot].id
 	t.remove(slot)
 	sw.pair(&id)
@@ -86,6 +87,7 @@ func (t *table) disproves(slot int, a *Announce) bool {
 // that id is a peer of its own. room tells whether one more peer may be stored; slot is -1 when not.
 func (sw *swarm) put(t *table, end []byte, a *Announce, now uint32, room func() error) (slot int, err error) {
 	atEnd, owner := t.findEnd(end), t.findID(&a.ID)
+	known := true
 	switch {
 	case owner >= 0 && owner != atEnd && t.proves(owner, a):
 		if atEnd >= 0 {
@@ -103,6 +105,7 @@ func (sw *swarm) put(t *table, end []byte, a *Announce, now uint32, room func() 
 			t.meta[slot].up, t.meta[slot].down = a.Uploaded, a.Downloaded
 			t.meta[slot].flags &^= hasKey | completed
 			sw.pair(&old)
+			known = false
 		} else {
 			t.rename(slot, &a.ID)
 		}
@@ -110,13 +113,14 @@ func (sw *swarm) put(t *table, end []byte, a *Announce, now uint32, room func() 
 		if err := room(); err != nil {
 			return -1, err
 		}
+		known = false
 		slot = t.insert(end, meta{id: a.ID, up: a.Uploaded, down: a.Downloaded, seen: now, place: a.Place}, a.Seed)
 	}
-	return sw.refresh(t, slot, a, now), nil
+	return sw.refresh(t, slot, a, now, known), nil
 }
 
-// refresh takes over what an announce says about a stored peer.
-func (sw *swarm) refresh(t *table, slot int, a *Announce, now uint32) int {
+// refresh takes over what an announce says about a stored peer. known tells that the slot was this peer's before.
+func (sw *swarm) refresh(t *table, slot int, a *Announce, now uint32, known bool) int {
 	m := &t.meta[slot]
 	if a.HasKey && m.flags&hasKey == 0 {
 		m.key, m.flags = a.Key, m.flags|hasKey
@@ -125,13 +129,24 @@ func (sw *swarm) refresh(t *table, slot int, a *Announce, now uint32) int {
 	sw.pair(&a.ID)
 	sw.account(t, slot, a, now)
 	m.seen = now
+	sw.countCompleted(t, slot, a, known)
 	slot = t.setSeed(slot, a.Seed)
 	t.setFlag(slot, partial, a.Partial)
-	if a.Completed && a.Seed && !a.Partial && !sw.wasCompleted(&a.ID) && t.meta[slot].flags&completed == 0 {
-		sw.completed++
-		t.meta[slot].flags |= completed
-	}
 	return slot
+}
+
+// countCompleted counts the download of a peer that says it completed, or that was known to lack something and
+// lacks nothing now: some clients leave without the event. Once a peer.
+func (sw *swarm) countCompleted(t *table, slot int, a *Announce, known bool) {
+	m := &t.meta[slot]
+	if !a.Seed || a.Partial || m.flags&completed != 0 || sw.wasCompleted(&a.ID) {
+		return
+	}
+	lacked := known && (!t.isSeed(slot) || m.flags&partial != 0)
+	if a.Completed || lacked {
+		sw.completed++
+		m.flags |= completed
+	}
 }
 
 // wasCompleted tells whether the completed event of a peer is counted in either table: one that has both

@@ -327,8 +327,6 @@ func (s *state) remove(p *peer, why error) {
 	s.forgetHas(p)
 	s.releaseJobs(p)
 	s.takeBack(p)
-	s.out.granted -= len(p.granted)
-	p.granted = nil
 	if p.dialled.IsValid() {
 		s.conn.book.Closed(p.dialled, s.now, restAfter(why))
 	}

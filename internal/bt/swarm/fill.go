@@ -426,7 +426,6 @@ func (e lost) apply(s *state) {
 	if !p.has.Has(int(e.piece)) {
 		return
 	}
-	s.forgetHas(p)
 	has := p.has.Clone()
 	has.Clear(int(e.piece))
 	gotBitfield{p, has}.apply(s)

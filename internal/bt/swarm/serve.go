@@ -19,12 +19,6 @@ const (
 	gifts       = 10               // pieces served to a choked peer (BEP 6)
 )
 
-// uplink is the order in which shoal peers are served.
-type uplink struct {
-	granted int // blocks on their way
-	arrival int
-}
-
 // asked occurs when a peer requests blocks.
 type asked struct {
 	p      *peer
@@ -38,7 +32,9 @@ func (e asked) apply(s *state) {
 		case !s.t.have.has(b.Index):
 			s.refuse(p, b)
 		case p.shoal:
-			p.queue = append(p.queue, b)
+			if _, coming := p.granted[b]; !coming && !slices.Contains(p.queue, b) {
+				p.queue = append(p.queue, b)
+			}
 		case p.amChoking && !slices.Contains(p.gift, b.Index):
 			s.refuse(p, b)
 		default:
@@ -66,7 +62,7 @@ func (s *state) refuse(p *peer, b wire.Block) {
 
 // schedule grants slots to waiting blocks of shoal peers.
 func (s *state) schedule() {
-	for s.out.granted < maxGranted && s.busySlots() < uploadSlots {
+	for s.freeSlot() {
 		p := s.nextToServe()
 		if p == nil {
 			return
@@ -78,27 +74,24 @@ func (s *state) schedule() {
 		}
 		p.granted[b] = s.now
 		p.started, p.inPiece = b.Index, true
-		s.out.granted++
 		s.flushNews(p)
 		p.link.conn.Upload(peerconn.Upload{Block: b, Off: s.offset(b)})
 	}
 }
 
-// busySlots counts the blocks on their way, but for those that a slow peer
-// holds up: it must not cost the others our uplink.
-func (s *state) busySlots() int {
-	if s.out.granted < uploadSlots {
-		return s.out.granted
-	}
-	n := 0
+// freeSlot tells whether one more block may go out. Blocks that a slow peer
+// holds up do not count, up to a limit: it must not cost the others our uplink.
+func (s *state) freeSlot() bool {
+	all, quick := 0, 0
 	for p := range s.peers {
+		all += len(p.granted)
 		for _, since := range p.granted {
 			if s.now.Sub(since) < slowGrant {
-				n++
+				quick++
 			}
 		}
 	}
-	return n
+	return quick < uploadSlots && all < maxGranted
 }
 
 // nextToServe asks the choker whose first waiting block goes next.
@@ -134,10 +127,7 @@ func (e sent) apply(s *state) {
 	if p.gone {
 		return
 	}
-	if _, ok := p.granted[b]; ok {
-		delete(p.granted, b)
-		s.out.granted--
-	}
+	delete(p.granted, b)
 	if e.err != nil {
 		s.refuse(p, b)
 		s.withdraw(b.Index, e.err)
@@ -158,7 +148,11 @@ func (s *state) withdraw(piece uint32, err error) {
 	}
 	s.o.Log.Error("a piece is not served any more", "piece", piece, "err", err)
 	s.t.have.drop(piece)
+	if s.source != nil {
+		s.source.mark(piece) // not ours to give any more
+	}
 	for p := range s.peers {
+		delete(p.revealed, piece)
 		if id, ok := p.ext.ID(wire.ExtDontHave); ok {
 			p.send(func(b []byte) []byte { return wire.AppendExtended(b, id, wire.AppendDontHave(nil, piece)) })
 		}
@@ -177,10 +171,8 @@ func (e cancelled) apply(s *state) {
 		p.queue = slices.Delete(p.queue, i, i+1)
 	} else if !p.link.conn.CancelUpload(e.b) {
 		return // it has gone already
-	} else if _, ok := p.granted[e.b]; ok {
-		delete(p.granted, e.b)
-		s.out.granted--
 	}
+	delete(p.granted, e.b)
 	s.refuse(p, e.b) // BEP 6: every request gets an answer
 	s.schedule()
 }

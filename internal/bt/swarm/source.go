@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -43,6 +44,14 @@ func (src *source) next() (uint32, bool) {
 		}
 	}
 	return 0, false
+}
+
+// putBack makes an offer that came to nothing the last in line: who did not
+// take it may have a reason, and shall see others first.
+func (src *source) putBack(piece uint32) {
+	if !src.out[piece] {
+		src.order = slices.Insert(src.order, 0, piece)
+	}
 }
 
 func (src *source) mark(piece uint32) {
@@ -102,9 +111,7 @@ func (s *state) takeBack(p *peer) {
 		return
 	}
 	for piece := range p.revealed {
-		if !s.source.out[piece] {
-			s.source.order = append(s.source.order, piece)
-		}
+		s.source.putBack(piece)
 	}
 	clear(p.revealed)
 }
@@ -120,9 +127,7 @@ func (s *state) stepSource() {
 			for piece, since := range p.revealed {
 				if s.now.Sub(since) > revealExpiry {
 					delete(p.revealed, piece)
-					if !s.source.out[piece] {
-						s.source.order = append(s.source.order, piece)
-					}
+					s.source.putBack(piece)
 				}
 			}
 		}
@@ -148,9 +153,10 @@ func (s *state) endSource() {
 }
 
 func (s *state) allPieces() []uint32 {
-	all := make([]uint32, s.o.Info.NumPieces())
-	for i := range all {
-		all[i] = uint32(i)
+	have := s.t.have.clone()
+	all := make([]uint32, 0, have.Count())
+	for i := have.Next(0); i >= 0; i = have.Next(i + 1) {
+		all = append(all, uint32(i))
 	}
 	return all
 }

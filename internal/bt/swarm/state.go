@@ -29,7 +29,6 @@ type state struct {
 	pick  *picker.Picker
 	prog  map[metainfo.Piece]*active
 
-	out      uplink
 	source   *source // not nil while we hand out the first copy
 	suspects map[metainfo.Piece][]suspicion
 	web      []*webSource

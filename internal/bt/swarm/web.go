@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	webParallel = 3 // pieces under way from one web seed
-	webRest     = 10 * time.Second
+	webParallel = 3                      // pieces under way from one web seed
+	webRest     = 500 * time.Millisecond // after the first failure; then doubling
 	webMaxRest  = 10 * time.Minute
 )
 
@@ -109,8 +109,10 @@ type webOver struct {
 func (e webOver) apply(s *state) {
 	e.w.busy--
 	s.sums.webDown += e.out.used
-	if e.out.complete {
+	if e.out.used > 0 {
 		e.w.fails = 0
+	}
+	if e.out.complete {
 		pieceOver{e.a.part, e.out.ok}.apply(s)
 	} else if a := s.prog[e.a.part.piece]; a == e.a {
 		a.web = nil
@@ -125,7 +127,7 @@ func (e webOver) apply(s *state) {
 // failWeb rests a web seed, or gives it up when the error will not pass.
 func (s *state) failWeb(w *webSource, err error) {
 	w.fails++
-	rest := webRest << min(w.fails-1, 6)
+	rest := webRest << min(w.fails-1, 10)
 	var asked *webseed.Error
 	if errors.As(err, &asked) {
 		rest = max(rest, asked.After)

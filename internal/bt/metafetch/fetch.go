@@ -185,7 +185,11 @@ type talk struct {
 // hello shakes hands and waits for the ext handshake.
 func (p *talk) hello(o Options, attempt int) error {
 	hashes := swarms(o.Magnet)
-	hs := wire.NewHandshake(hashes[attempt%len(hashes)], o.PeerID, wire.CapExtended|wire.CapFast|wire.CapV2)
+	caps := wire.CapExtended | wire.CapFast
+	if o.Magnet.V2 != nil { // a v1-only peer takes the v2 bit for a mistake
+		caps |= wire.CapV2
+	}
+	hs := wire.NewHandshake(hashes[attempt%len(hashes)], o.PeerID, caps)
 	if err := p.write(hs.Append(nil)); err != nil {
 		return err
 	}

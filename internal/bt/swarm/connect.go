@@ -146,12 +146,22 @@ func (e incoming) apply(s *state) {
 	t.wg.Go(func() {
 		err := e.nc.SetWriteDeadline(time.Now().Add(handshakeLimit))
 		if err == nil {
-			_, err = e.nc.Write(t.handshake(metainfo.InfoHash(e.hs.InfoHash)).Append(nil))
+			_, err = e.nc.Write(t.handshake(t.answerFor(e.hs)).Append(nil))
 		}
 		if err != nil || !t.post(connected{nc: e.nc, hs: e.hs, addr: addr}) {
 			e.nc.Close()
 		}
 	})
+}
+
+// answerFor is the swarm in which an incoming peer is answered: the one it
+// asked for, but v2 for a v2 peer that came by the v1 hash of a hybrid (BEP
+// 52). It accepts that always; the v1 hash not when it has met us in v2 too.
+func (t *Torrent) answerFor(hs wire.Handshake) metainfo.InfoHash {
+	if swarms := t.o.Info.Swarms(); hs.V2() && len(swarms) == 2 {
+		return swarms[1]
+	}
+	return metainfo.InfoHash(hs.InfoHash)
 }
 
 func addrOf(nc net.Conn) netip.AddrPort {
@@ -266,7 +276,7 @@ func (s *state) newPeer(e connected) *peer {
 		fetch: newFetcher(startWindow, stockUnit, !p.shoal),
 	}
 	p.link.conn = peerconn.New(e.nc, p.link, peerconn.Options{
-		Source: s.o.Store, Budget: s.o.Budget, Up: s.o.Up, Down: s.o.Down, Log: s.o.Log,
+		Source: padded{s.o.Store, s.o.Info.Length()}, Budget: s.o.Budget, Up: s.o.Up, Down: s.o.Down, Log: s.o.Log,
 	})
 	return p
 }

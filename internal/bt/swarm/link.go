@@ -57,7 +57,7 @@ func (l *link) request(payload []byte) error {
 		return err
 	}
 	p, ok := l.t.o.Info.Piece(b.Index)
-	if !ok || b.Length == 0 || b.End() > l.t.o.Info.PieceSize(p) || b.Length > maxLarge {
+	if !ok || b.Length == 0 || b.End() > l.t.o.askable(p) || b.Length > maxLarge {
 		return fmt.Errorf("%w: request for piece %d, %d bytes at %d", wire.ErrMalformed, b.Index, b.Length, b.Begin)
 	}
 	l.asked = append(l.asked, b)

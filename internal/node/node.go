@@ -59,6 +59,8 @@ type Event struct {
 	InfoHash string         // hex: v1's if there is one, else v2's
 	Status   Status
 	Err      error // of Failed
+
+	share *share // nil where there is none
 }
 
 // Status is how far one torrent is at one moment.

@@ -23,12 +23,47 @@ type SeedOptions struct {
 	Content ContentOptions
 }
 
-// Seed serves until ctx ends. Files that cannot be read end it at once; after
+// Seed serves content that is there already.
+type Seed struct {
+	SeedOptions
+	checking sync.Map // of *share: whose content is not checked yet
+}
+
+// NewSeed only keeps the options: whatever is wrong with them, Run tells.
+func NewSeed(o SeedOptions) *Seed {
+	s := &Seed{SeedOptions: o}
+	tell := o.Report
+	s.Report = func(e Event) {
+		if e.Kind == Serving || e.Kind == Failed {
+			s.checking.Delete(e.share)
+		}
+		if tell != nil {
+			tell(e)
+		}
+	}
+	return s
+}
+
+// Status sums up what is still being checked; its state is "" when nothing is.
+// It may be asked at any time, from any goroutine.
+func (s *Seed) Status() Status {
+	sum := Status{Peers: -1}
+	s.checking.Range(func(key, _ any) bool {
+		st := key.(*share).status()
+		sum.State = st.State
+		sum.Done += st.Done
+		sum.Total += st.Total
+		return true
+	})
+	return sum
+}
+
+// Run serves until ctx ends. Files that cannot be read end it at once; after
 // that it goes on as long as there is something to serve or a folder to watch.
-func Seed(ctx context.Context, o SeedOptions) error {
-	metas := make([]*metainfo.Metafile, len(o.Files))
-	for n, name := range o.Files {
-		d, err := Load(ctx, name, o.Content.AllowOutsideLinks)
+func (s *Seed) Run(ctx context.Context) error {
+	metas := make([]*metainfo.Metafile, len(s.Files))
+	for n, name := range s.Files {
+		d, err := Load(ctx, name, s.Content.AllowOutsideLinks)
 		if err != nil {
 			return err
 		}
@@ -37,7 +72,7 @@ func Seed(ctx context.Context, o SeedOptions) error {
 		}
 		metas[n] = d.Meta
 	}
-	p, err := open(ctx, o.Options)
+	p, err := open(ctx, s.Options)
 	if err != nil {
 		return err
 	}
@@ -45,36 +80,40 @@ func Seed(ctx context.Context, o SeedOptions) error {
 		var wg sync.WaitGroup
 		errs := make([]error, len(metas)+1)
 		for n, meta := range metas {
-			wg.Go(func() { errs[n] = p.seedOne(ctx, meta, o.Content) })
+			wg.Go(func() { errs[n] = s.one(ctx, p, meta) })
 		}
-		if o.Watch != "" {
-			wg.Go(func() { errs[len(metas)] = p.seedFolder(ctx, o.Watch, o.Content) })
+		if s.Watch != "" {
+			wg.Go(func() { errs[len(metas)] = s.folder(ctx, p) })
 		}
 		wg.Wait()
 		return errors.Join(errs...)
 	})
 }
 
-// seedOne serves one metafile's content until ctx ends.
-func (p *process) seedOne(ctx context.Context, meta *metainfo.Metafile, o ContentOptions) error {
-	s := p.newShare(meta, o)
-	s.readOnly, s.stay = true, true
-	err := s.run(ctx)
+// one serves one metafile's content until ctx ends.
+func (s *Seed) one(ctx context.Context, p *process, meta *metainfo.Metafile) error {
+	sh := p.newShare(meta, s.Content)
+	sh.readOnly, sh.stay = true, true
+	s.checking.Store(sh, nil)
+	defer s.checking.Delete(sh)
+	err := sh.run(ctx)
 	if ctx.Err() != nil {
 		return nil
 	}
 	if err != nil {
-		p.Log.Error("cannot be served", "name", s.name(), "err", err)
-		s.report(Failed, err)
+		if s.Watch != "" || len(s.Files) > 1 { // the others go on, so it is not the last word
+			p.Log.Error("cannot be served", "name", sh.name(), "err", err)
+		}
+		sh.report(Failed, err)
 	}
 	return err
 }
 
-// seedFolder serves the metafiles in a folder as they come and go.
-func (p *process) seedFolder(ctx context.Context, dir string, o ContentOptions) error {
-	f := &folder{p: p, o: o, log: p.Log.With("watch", dir), running: map[string]func(){}}
+// folder serves the metafiles in a folder as they come and go.
+func (s *Seed) folder(ctx context.Context, p *process) error {
+	f := &folder{seed: s, p: p, log: p.Log.With("watch", s.Watch), running: map[string]func(){}}
 	defer f.stopAll()
-	return watchFolder(ctx, dir, f.log, func(added, removed []string) {
+	return watchFolder(ctx, s.Watch, f.log, func(added, removed []string) {
 		for _, name := range removed {
 			f.stop(name)
 		}
@@ -87,8 +126,8 @@ func (p *process) seedFolder(ctx context.Context, dir string, o ContentOptions) 
 // folder is the set of shares of a watched folder. Only the watcher's own
 // goroutine calls it.
 type folder struct {
+	seed    *Seed
 	p       *process
-	o       ContentOptions
 	log     *slog.Logger
 	running map[string]func() // by file name: stops the share and waits for it
 }
@@ -118,14 +157,14 @@ func (f *folder) stopAll() {
 
 // keep serves one metafile of the folder until its file goes or changes.
 func (f *folder) keep(ctx context.Context, name string) {
-	d, err := Load(ctx, name, f.o.AllowOutsideLinks)
+	d, err := Load(ctx, name, f.seed.Content.AllowOutsideLinks)
 	if err != nil {
 		// Half written, perhaps: it is looked at again when it changes.
 		f.log.Error("not served", "file", name, "err", err)
 		return
 	}
 	for ctx.Err() == nil {
-		if f.p.seedOne(ctx, d.Meta, f.o) == nil {
+		if f.seed.one(ctx, f.p, d.Meta) == nil {
 			f.p.Report(Event{Kind: Dropped, Name: d.Meta.Info.Name})
 			return
 		}

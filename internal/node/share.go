@@ -24,6 +24,7 @@ type ContentOptions struct {
 	Overwrite         bool
 	AllowOutsideLinks bool
 	Cache             storage.CachePolicy
+	ResumeDir         string // for resume records; "": beside the content, which a seed only reads
 }
 
 // IncompleteError says that content which should be served is not all there.
@@ -85,7 +86,7 @@ func (s *share) infoHash() string {
 func (s *share) enter(state string) { s.state.Store(&state) }
 
 func (s *share) report(kind Kind, err error) {
-	s.p.Report(Event{Kind: kind, Name: s.name(), Path: s.path(), Addr: s.p.in.addrPort(), InfoHash: s.infoHash(), Status: s.status(), Err: err})
+	s.p.Report(Event{Kind: kind, Name: s.name(), Path: s.path(), Addr: s.p.in.addrPort(), InfoHash: s.infoHash(), Status: s.status(), Err: err, share: s})
 }
 
 // status may be asked at any time, from any goroutine.
@@ -122,7 +123,7 @@ func (s *share) run(ctx context.Context) error {
 	}
 	disk, err := storage.Open(s.o.Dir, info, hashes, storage.Options{
 		Cache: s.o.Cache, Overwrite: s.o.Overwrite, AllowOutsideLinks: s.o.AllowOutsideLinks,
-		Select: picked, ReadOnly: s.readOnly, Log: s.log,
+		Select: picked, ReadOnly: s.readOnly, ResumeDir: s.o.ResumeDir, Log: s.log,
 	})
 	if err != nil {
 		return err

@@ -131,7 +131,7 @@ func seed(t *testing.T, r release) (addr string, stop func() error) {
 	t.Helper()
 	e := make(events, 100)
 	stop = background(t, func(ctx context.Context) error {
-		return Seed(ctx, SeedOptions{Options: quiet("127.0.0.1:0", e), Files: []string{r.file}, Content: ContentOptions{Dir: r.dir}})
+		return NewSeed(SeedOptions{Options: quiet("127.0.0.1:0", e), Files: []string{r.file}, Content: ContentOptions{Dir: r.dir}}).Run(ctx)
 	})
 	return e.wait(t, Serving).Addr.String(), stop
 }
@@ -236,7 +236,7 @@ func TestRefusals(t *testing.T) {
 	t.Run("the content to seed is damaged", func(t *testing.T) {
 		write(t, filepath.Join(r.dir, "app", "VERSION"), []byte("2\n"))
 		var incomplete *IncompleteError
-		err := Seed(t.Context(), SeedOptions{Options: quiet("127.0.0.1:0", nil), Files: []string{r.file}, Content: ContentOptions{Dir: r.dir}})
+		err := NewSeed(SeedOptions{Options: quiet("127.0.0.1:0", nil), Files: []string{r.file}, Content: ContentOptions{Dir: r.dir}}).Run(t.Context())
 		if !errors.As(err, &incomplete) || incomplete.Have != incomplete.Total-1 || incomplete.Hint() == "" {
 			t.Errorf("got %v", err)
 		}
@@ -274,7 +274,7 @@ func TestSeedWatch(t *testing.T) {
 	watched, e := t.TempDir(), make(events, 100)
 	write(t, filepath.Join(watched, "broken.torrent"), []byte("d4:info"))
 	background(t, func(ctx context.Context) error {
-		return Seed(ctx, SeedOptions{Options: quiet("127.0.0.1:0", e), Watch: watched, Content: ContentOptions{Dir: r.dir}})
+		return NewSeed(SeedOptions{Options: quiet("127.0.0.1:0", e), Watch: watched, Content: ContentOptions{Dir: r.dir}}).Run(ctx)
 	})
 	must(t, os.Rename(r.file, filepath.Join(watched, "app.torrent")))
 	addr := e.wait(t, Serving).Addr.String()

@@ -61,6 +61,7 @@ func (s *shell) getCommand() *cobra.Command {
 	flags.StringArrayVar(&f.content.Select, "select", nil, "fetch only files that match this GLOB (repeat)")
 	flags.BoolVar(&f.content.Overwrite, "overwrite", false, "replace different files that have the same names")
 	flags.BoolVar(&f.content.AllowOutsideLinks, "allow-outside-links", false, "accept symlinks that point outside of the content")
+	flags.StringVar(&f.content.ResumeDir, "state-dir", "", "folder for the resume record (default: beside the content)")
 	flags.StringVar(&f.cache, "cache", "keep", "what becomes of the content's pages in memory: keep or drop")
 	flags.StringVar(&f.topo, "topology", "", "YAML file with the data centres (checked only, for now)")
 	return cmd

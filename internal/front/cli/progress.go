@@ -52,7 +52,9 @@ func (s *shell) show(poll func() sample) (stop func()) {
 				p.Add(now, v.Done)
 				draw.draw(v, p)
 			case <-quit:
-				draw.end(poll())
+				v := poll()
+				p.Add(time.Now(), v.Done)
+				draw.end(v, p)
 				return
 			}
 		}
@@ -64,14 +66,14 @@ func (s *shell) show(poll func() sample) (stop func()) {
 type drawing interface {
 	every() time.Duration
 	draw(sample, *pace)
-	end(sample)
+	end(sample, *pace)
 }
 
 // lines prints a line every few seconds, for logs.
 type lines struct{ w io.Writer }
 
 func (l *lines) every() time.Duration { return lineEvery }
-func (l *lines) end(sample)           {}
+func (l *lines) end(sample, *pace)    {}
 
 func (l *lines) draw(v sample, p *pace) {
 	fmt.Fprintf(l.w, "%s: %s\n", v.State, progressText(v, p))
@@ -95,7 +97,7 @@ func progressText(v sample, p *pace) string {
 type documents struct{ shell *shell }
 
 func (d *documents) every() time.Duration { return jsonEvery }
-func (d *documents) end(sample)           {}
+func (d *documents) end(sample, *pace)    {}
 
 // progressDoc is the document {"event":"progress"}: bytes, bytes a second,
 // seconds.
@@ -135,7 +137,7 @@ type bar struct {
 func newBar(s *screen) *bar {
 	b := &bar{state: "starting"}
 	b.box = mpb.New(mpb.WithOutput(s.file), mpb.WithWidth(40), mpb.WithRefreshRate(barEvery))
-	b.bar = b.box.AddBar(1, mpb.BarFillerTrim(),
+	b.bar = b.box.AddBar(0, mpb.BarFillerTrim(), // 0: SetTotal may change it later
 		mpb.PrependDecorators(decor.Any(func(decor.Statistics) string { return b.get(&b.state) }, decor.WCSyncSpaceR)),
 		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return " " + b.get(&b.text) })))
 	b.giveBack = s.lend(b.box)
@@ -159,7 +161,8 @@ func (b *bar) draw(v sample, p *pace) {
 }
 
 // end leaves the bar behind where it stands: full only if the work is done.
-func (b *bar) end(v sample) {
+func (b *bar) end(v sample, p *pace) {
+	b.draw(v, p)
 	if v.Total > 0 && v.Done >= v.Total {
 		b.bar.SetTotal(v.Total, true)
 	} else {

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -10,7 +12,8 @@ import (
 
 const seedLong = `Serves the content of one or more metafiles from DIR, where each lies under its
 metafile's own name. Content is checked before it is announced: by its record
-of an earlier check if nothing changed since, else by its hashes.
+of an earlier check if nothing changed since, else by its hashes. The content's
+folder is only read; the records lie in --state-dir.
 
 With --watch every metafile that appears in that folder is served, and dropped
 when its file vanishes.`
@@ -44,6 +47,9 @@ func (s *shell) seedCommand() *cobra.Command {
 			if err := checkTopology(topo); err != nil {
 				return err
 			}
+			if o.Content.ResumeDir == "" {
+				o.Content.ResumeDir = s.ownStateDir()
+			}
 			o.Files = args
 			return s.seed(cmd.Context(), o)
 		},
@@ -54,38 +60,79 @@ func (s *shell) seedCommand() *cobra.Command {
 	flags.StringVar(&o.Watch, "watch", "", "serve every metafile that appears in this folder")
 	flags.StringArrayVar(&o.Content.Peers, "peer", nil, "a peer to connect to, HOST:PORT (repeat)")
 	flags.BoolVar(&o.Content.AllowOutsideLinks, "allow-outside-links", false, "accept symlinks that point outside of the content")
+	flags.StringVar(&o.Content.ResumeDir, "state-dir", "", "folder that remembers what was checked (default: shoal in the user's state folder)")
 	flags.StringVar(&cache, "cache", "keep", "what becomes of the content's pages in memory: keep or drop")
 	flags.StringVar(&topo, "topology", "", "YAML file with the data centres (checked only, for now)")
 	return cmd
 }
 
-// seedDoc is a document of seed: "listening", "serving", "dropped", "failed".
+// ownStateDir is where the records of a seed lie unless told otherwise
+// (XDG base directories). Without a home every start hashes anew.
+func (s *shell) ownStateDir() string {
+	base := os.Getenv("XDG_STATE_HOME")
+	if !filepath.IsAbs(base) {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			s.log.Debug("no home, so every start checks all content", "err", err)
+			return ""
+		}
+		base = filepath.Join(home, ".local", "state")
+	}
+	dir := filepath.Join(base, "shoal")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		s.log.Debug("no state folder, so every start checks all content", "err", err)
+		return ""
+	}
+	return dir
+}
+
+// seedDoc is a document of seed: "serving", "dropped", "failed".
 type seedDoc struct {
 	Event    string `json:"event"`
 	Name     string `json:"name,omitempty"`
 	Path     string `json:"path,omitempty"`
 	InfoHash string `json:"info_hash,omitempty"`
+	Listen   string `json:"listen,omitempty"`
 	Bytes    int64  `json:"bytes,omitempty"`
 	Error    string `json:"error,omitempty"`
 }
 
 func (s *shell) seed(ctx context.Context, o node.SeedOptions) error {
+	var sd *node.Seed
+	stop := func() {}
 	o.Report = func(e node.Event) {
-		doc := seedDoc{Event: string(e.Kind), Name: e.Name, Path: e.Path, InfoHash: e.InfoHash, Bytes: e.Status.Total}
-		if e.Err != nil {
-			doc.Error = e.Err.Error()
+		if sd.Status().State == "" {
+			stop() // all are checked; what comes to a watched folder later is only told
 		}
-		if s.json {
-			s.print(doc)
-			return
-		}
-		if e.Kind == node.Serving {
-			s.printf("serving: %s (%s)\n", e.Path, bytesText(e.Status.Total))
+		if e.Kind != node.Complete { // it was that before
+			s.printSeed(e)
 		}
 	}
-	err := node.Seed(ctx, o)
+	sd = node.NewSeed(o)
+	if len(o.Files) > 0 {
+		stop = s.show(func() sample { return sampleOf(sd.Status()) })
+	}
+	err := sd.Run(ctx)
+	stop()
 	if stoppedBySignal(ctx) {
 		return nil
 	}
 	return err
+}
+
+func (s *shell) printSeed(e node.Event) {
+	if !s.json {
+		if e.Kind == node.Serving {
+			s.printf("serving: %s (%s)\n", printable(e.Path), bytesText(e.Status.Total))
+		}
+		return
+	}
+	doc := seedDoc{Event: string(e.Kind), Name: e.Name, Path: e.Path, InfoHash: e.InfoHash, Bytes: e.Status.Total}
+	if e.Addr.IsValid() {
+		doc.Listen = e.Addr.String()
+	}
+	if e.Err != nil {
+		doc.Error = e.Err.Error()
+	}
+	s.print(doc)
 }

@@ -34,7 +34,7 @@ func (p *process) fetchMetadata(ctx context.Context, m *metainfo.Magnet, o Conte
 		meta.Announce = append(meta.Announce, []string{t})
 	}
 	trackers, err := announcer.New(announcer.Options{
-		Tiers: meta.Announce, Swarms: m.Swarms(), PeerID: p.id, Port: p.in.addrPort().Port(), Key: p.key, Log: p.Log,
+		Tiers: meta.Announce, Swarms: m.Swarms(), PeerID: p.id, Port: p.in.addrPort().Port(), Local: p.local(), Key: p.key, Log: p.Log,
 		Stats: func() announce.Stats { return announce.Stats{Left: unknownLeft} },
 		Found: func(_ metainfo.InfoHash, peers []netip.AddrPort) { offer(peers) },
 	})
@@ -56,7 +56,7 @@ func (p *process) fetchMetadata(ctx context.Context, m *metainfo.Magnet, o Conte
 			}
 		}
 	})
-	res, err := metafetch.Fetch(ctx, metafetch.Options{Magnet: *m, PeerID: p.id, Peers: found, Log: p.Log})
+	res, err := metafetch.Fetch(ctx, metafetch.Options{Magnet: *m, PeerID: p.id, Peers: found, Dial: p.dial, Log: p.Log})
 	cancel()
 	g.Wait()
 	if err != nil {

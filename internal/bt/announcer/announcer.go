@@ -35,7 +35,10 @@ type Options struct {
 	Key     uint32 // proves to a tracker that we are the same peer from another address
 	NumWant int    // peers asked for each time; 0: the tracker's default
 	Agent   string // User-Agent towards HTTP trackers; "": shoal
-	Log     *slog.Logger
+	// Local is the address that announces leave from, for trackers take it for
+	// ours; the other family is then left out. Invalid: any address, both families.
+	Local netip.Addr
+	Log   *slog.Logger
 
 	// Stats gives the byte counters of the release. Called from several goroutines.
 	Stats func() announce.Stats
@@ -61,7 +64,7 @@ func New(o Options) (*Announcer, error) {
 		return nil, errors.New("announcer: Stats, Found and Log are needed")
 	}
 	tiers := prepareTiers(o.Tiers, o.Log)
-	a := &Announcer{net: newClient(o.Agent)}
+	a := &Announcer{net: newClient(o.Agent, o.Local)}
 	for _, swarm := range o.Swarms {
 		a.lines = append(a.lines, newLine(&o, swarm, newRota(tiers), a.net))
 	}

@@ -21,6 +21,7 @@ const grace = 2 * time.Second
 // concurrent use.
 type client struct {
 	agent  string
+	local  netip.Addr         // invalid: any
 	http   [2]*http.Transport // by family
 	ids    connIDs
 	lookup func(ctx context.Context, network, host string) ([]netip.Addr, error)
@@ -36,10 +37,30 @@ const (
 
 func (f family) network(proto string) string { return proto + [...]string{"4", "6"}[f] }
 
-func newClient(agent string) *client {
+// serves tells whether announces from the local address can use the family.
+func (f family) serves(local netip.Addr) bool {
+	return !local.IsValid() || local.Unmap().Is4() == (f == v4)
+}
+
+// dialer dials from the local address. proto is tcp or udp.
+func dialer(proto string, local netip.Addr) *net.Dialer {
+	d := &net.Dialer{}
+	if !local.IsValid() {
+		return d
+	}
+	if from := netip.AddrPortFrom(local.Unmap(), 0); proto == "udp" {
+		d.LocalAddr = net.UDPAddrFromAddrPort(from)
+	} else {
+		d.LocalAddr = net.TCPAddrFromAddrPort(from)
+	}
+	return d
+}
+
+func newClient(agent string, local netip.Addr) *client {
 	return &client{
 		agent:  orDefault(agent, "shoal"),
-		http:   [2]*http.Transport{newTransport(v4), newTransport(v6)},
+		local:  local,
+		http:   [2]*http.Transport{newTransport(v4, local), newTransport(v6, local)},
 		lookup: net.DefaultResolver.LookupNetIP,
 	}
 }
@@ -69,11 +90,14 @@ func (c *client) announce(ctx context.Context, t *target, r announce.Request, at
 	answers := make(chan answer, len(addrs))
 	n := 0
 	for fam, list := range addrs {
-		if len(list) == 0 {
+		if len(list) == 0 || !family(fam).serves(c.local) {
 			continue
 		}
 		n++
 		go func() { answers <- c.announceOver(ctx, family(fam), list[attempt%len(list)], t, r) }()
+	}
+	if n == 0 {
+		return announce.Response{}, fmt.Errorf("%s has no address that can be reached from %v", t.host, c.local)
 	}
 	return gather(answers, n, cancel, found)
 }

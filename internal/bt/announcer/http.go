@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"time"
@@ -21,8 +22,8 @@ const (
 
 // newTransport makes a transport that connects over one family only. It uses no
 // proxy: behind one the tracker would see an address that is not ours.
-func newTransport(fam family) *http.Transport {
-	d := &net.Dialer{}
+func newTransport(fam family, local netip.Addr) *http.Transport {
+	d := dialer("tcp", local)
 	return &http.Transport{
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			return d.DialContext(ctx, fam.network("tcp"), addr)

@@ -59,7 +59,7 @@ func (c *connIDs) drop(addr netip.AddrPort) {
 // announceUDP is one announce by UDP (BEP 15, 41). ctx bounds all of it and must
 // have an end.
 func (c *client) announceUDP(ctx context.Context, fam family, addr netip.AddrPort, r announce.Request) (announce.Response, error) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, fam.network("udp"), addr.String())
+	conn, err := dialer("udp", c.local).DialContext(ctx, fam.network("udp"), addr.String())
 	if err != nil {
 		return announce.Response{}, err
 	}

@@ -37,7 +37,8 @@ const (
 type Options struct {
 	Magnet metainfo.Magnet
 	PeerID [20]byte
-	Peers  <-chan []netip.AddrPort // grows while it runs
+	Peers  <-chan []netip.AddrPort                                          // grows while it runs
+	Dial   func(ctx context.Context, addr netip.AddrPort) (net.Conn, error) // nil: TCP
 	Log    *slog.Logger
 }
 
@@ -55,6 +56,12 @@ var errNoLayers = errors.New("the peer does not give piece layers")
 func Fetch(ctx context.Context, o Options) (Result, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Dial == nil {
+		d := net.Dialer{Timeout: dialLimit}
+		o.Dial = func(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
+			return d.DialContext(ctx, "tcp", addr.String())
+		}
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -152,8 +159,7 @@ func (r *round) ask(ctx context.Context, addr netip.AddrPort) {
 func askPeer(ctx context.Context, o Options, addr netip.AddrPort, attempt int, known *metainfo.Info) (res Result, err error) {
 	ctx, cancel := context.WithTimeout(ctx, peerLimit)
 	defer cancel()
-	d := net.Dialer{Timeout: dialLimit}
-	nc, err := d.DialContext(ctx, "tcp", addr.String())
+	nc, err := o.Dial(ctx, addr)
 	if err != nil {
 		return res, err
 	}

@@ -3,9 +3,7 @@ package metainfo
 import (
 	"bytes"
 	"maps"
-	"net"
 	"slices"
-	"strconv"
 
 	"shoal/internal/bt/bencode"
 )
@@ -90,11 +88,7 @@ func (m *Metafile) encodeTrackers(values map[string][]byte) {
 func encodeNodes(nodes []string) []byte {
 	list := []byte{'l'}
 	for _, node := range nodes {
-		host, text, err := net.SplitHostPort(node)
-		if err != nil {
-			continue
-		}
-		port, err := strconv.ParseUint(text, 10, 16)
+		host, port, err := splitHostPort(node)
 		if err != nil {
 			continue
 		}

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"strconv"
 	"strings"
@@ -90,7 +89,7 @@ func (m *Magnet) take(key, escaped string) error {
 	case "ws":
 		m.WebSeeds = appendNew(m.WebSeeds, value)
 	case "x.pe":
-		if err := checkHostPort(value); err != nil {
+		if _, _, err := splitHostPort(value); err != nil {
 			return fmt.Errorf("x.pe: %w", err)
 		}
 		m.Peers = appendNew(m.Peers, value)
@@ -103,17 +102,6 @@ func appendNew(list []string, s string) []string {
 		return list
 	}
 	return append(list, s)
-}
-
-func checkHostPort(s string) error {
-	host, port, err := net.SplitHostPort(s)
-	if err != nil {
-		return fmt.Errorf("%q is no host:port", clip(s))
-	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || host == "" || len(host) > MaxName {
-		return fmt.Errorf("%q is no host:port", clip(s))
-	}
-	return nil
 }
 
 // takeTopic reads the hash of an xt. Topics of other networks are left out;

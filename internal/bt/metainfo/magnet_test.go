@@ -92,3 +92,17 @@ func TestMagnetOfMetafile(t *testing.T) {
 		t.Error("half a wrong link names a torrent")
 	}
 }
+
+func TestHostPort(t *testing.T) {
+	for _, s := range []string{"h:1", "1.2.3.4:65535", "[::1]:6881", "[fe80::1%eth0]:1", "a-b.example:80"} {
+		host, port, err := splitHostPort(s)
+		if err != nil || joinHostPort(host, port) != s {
+			t.Errorf("%q: %q %d, %v", s, host, port, err)
+		}
+	}
+	for _, s := range []string{"", ":", "h", "h:", ":1", "h:0", "h:65536", "h:+1", "h:x", "::1:5", "[::1:5", "[::1]5", "[]:5", "a]:5", "[[x]]:5", strings.Repeat("x", 256) + ":5"} {
+		if host, port, err := splitHostPort(s); err == nil {
+			t.Errorf("%q was read as %q, %d", s, host, port)
+		}
+	}
+}

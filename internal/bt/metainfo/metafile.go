@@ -2,8 +2,6 @@ package metainfo
 
 import (
 	"fmt"
-	"net"
-	"strconv"
 	"time"
 
 	"shoal/internal/bt/bencode"
@@ -215,12 +213,13 @@ func (m *Metafile) readNodes() []string {
 				port = n
 			}
 		}
-		if pair.Len() != 2 || host == "" || len(host) > MaxName || port < 1 || port > 65535 {
+		node := joinHostPort(host, uint16(port))
+		if h, n, err := splitHostPort(node); err != nil || pair.Len() != 2 || h != host || int64(n) != port {
 			m.warn("nodes: an entry is not a host and a port")
 			continue
 		}
 		if len(nodes) < maxTrackers {
-			nodes = append(nodes, net.JoinHostPort(host, strconv.FormatInt(port, 10)))
+			nodes = append(nodes, node)
 		}
 	}
 	return nodes

@@ -93,16 +93,9 @@ func TestParseRefuses(t *testing.T) {
 
 // TestNestedLists is the gigabyte of nested lists, in small.
 func TestNestedLists(t *testing.T) {
-	for _, unit := range []string{"l", "d1:a", "le"} {
-		raw := append(make([]byte, 0, 16<<20), "d4:info"...)
-		if unit == "le" {
-			raw = append(raw, 'l') // flat: these are too many, the others too deep
-		}
-		for len(raw) < cap(raw)-len(unit) {
-			raw = append(raw, unit...)
-		}
-		_, err := Parse(raw)
-		if err == nil || !strings.Contains(err.Error(), "more than") {
+	for _, unit := range []string{"l", "d1:a"} {
+		_, err := Parse([]byte("d4:info" + strings.Repeat(unit, 1<<20)))
+		if err == nil || !strings.Contains(err.Error(), "nested more than") {
 			t.Errorf("%q: %v", unit, err)
 		}
 	}

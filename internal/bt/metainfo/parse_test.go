@@ -299,7 +299,7 @@ func TestHostileInfoIsBounded(t *testing.T) {
 	// A deep folder of very many files: each path costs its depth.
 	var deep strings.Builder
 	deep.WriteString("d" + strings.Repeat("1:dd", MaxDepth-2))
-	for n := range 50_000 {
+	for n := range 45_000 {
 		fmt.Fprintf(&deep, "6:%06dd0:d6:lengthi0eee", n)
 	}
 	deep.WriteString(strings.Repeat("e", MaxDepth-1))

@@ -339,36 +339,6 @@ func TestOutsideLinks(t *testing.T) {
 	}
 }
 
-func TestBuildRefuses(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "r")
-	put(t, dir, "f", 5, 0o644)
-	link(t, filepath.Dir(dir), "link", "r")
-	none := filepath.Join(t.TempDir(), "none")
-	folder(t, none, "a/b", 0o755)
-	put(t, none, "empty", 0, 0o644)
-	deep := filepath.Join(t.TempDir(), "deep")
-	put(t, deep, strings.Repeat("d/", maxDepth+1)+"f", 1, 0o644)
-	for name, c := range map[string]struct {
-		path, want string
-		o          Options
-	}{
-		"missing":      {dir + "x", "no such file", Options{}},
-		"link":         {filepath.Join(filepath.Dir(dir), "link"), "is a symbolic link", Options{}},
-		"device":       {"/dev/null", "a character device", Options{}},
-		"no content":   {none, "no content", Options{}},
-		"too deep":     {deep, "nested more than", Options{}},
-		"piece length": {dir, "info.piece length", Options{PieceLength: 100 << 10}},
-		"tiny pieces":  {dir, "info.piece length", Options{PieceLength: 8 << 10}},
-		"huge pieces":  {dir, "info.piece length", Options{PieceLength: 1 << 30, Version: metainfo.V1}},
-		"name":         {dir, "info.name", Options{Name: "a/b"}},
-		"root":         {"/", "has no name", Options{}},
-	} {
-		if _, err := Build(t.Context(), c.path, c.o); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: err = %v, want %q", name, err, c.want)
-		}
-	}
-}
-
 func TestCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -390,32 +360,5 @@ func TestProgress(t *testing.T) {
 	}
 	if done != m.Info.ContentLength() || total != done {
 		t.Errorf("progress ended at %d of %d, want %d", done, total, m.Info.ContentLength())
-	}
-}
-
-func TestPieceLength(t *testing.T) {
-	for _, c := range []struct{ content, want int64 }{
-		{1, 64 << 10},
-		{100 << 20, 64 << 10},
-		{2000 * 128 << 10, 128 << 10},
-		{2000*128<<10 - 1, 64 << 10},
-		{10 << 30, 4 << 20},
-		{1 << 40, 16 << 20},
-	} {
-		if got := PieceLength(c.content); got != c.want {
-			t.Errorf("PieceLength(%d) = %d, want %d", c.content, got, c.want)
-		}
-		if got := PieceLength(c.content); got > 64<<10 && c.content/got < aimPieces {
-			t.Errorf("PieceLength(%d) makes only %d pieces", c.content, c.content/got)
-		}
-	}
-	small := &tree{bytes: 1 << 30}
-	for range 100_000 {
-		small.files = append(small.files, found{file: metainfo.File{Length: 1 << 30 / 100_000}})
-	}
-	for v, want := range map[metainfo.Version]int64{metainfo.V1: 512 << 10, metainfo.V2: 512 << 10, metainfo.Hybrid: 64 << 10} {
-		if got := choosePieceLength(small, v); got != want {
-			t.Errorf("%s of many small files: %d, want %d", v, got, want)
-		}
 	}
 }

@@ -62,7 +62,11 @@ func (s *share) join(disk *storage.Disk, hashes *metainfo.Hashes, have, want *bi
 // stats are what trackers are told.
 func (m *member) stats() announce.Stats {
 	v := m.engine.Stats()
-	return announce.Stats{Uploaded: v.Uploaded, Downloaded: v.Downloaded, Left: v.Left}
+	left := v.Left
+	if m.partial { // what is not wanted is left too: we must not count as a seed
+		left = max(m.meta.Info.ContentLength()-v.BytesDone, 1)
+	}
+	return announce.Stats{Uploaded: v.Uploaded, Downloaded: v.Downloaded, Left: left}
 }
 
 // run takes part in the swarm until ctx ends or nothing is left to do.
@@ -73,7 +77,7 @@ func (m *member) run(ctx context.Context, complete bool) error {
 	}
 	defer unroute()
 	m.torrent.Store(m.engine)
-	m.enter("downloading")
+	m.enter(fetching)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return m.engine.Run(ctx) })
 	g.Go(func() error { return m.trackers.Run(ctx) })
@@ -81,21 +85,42 @@ func (m *member) run(ctx context.Context, complete bool) error {
 	if complete {
 		g.Go(func() error { return m.completed(ctx, false) })
 	} else {
-		g.Go(func() error { return m.disk.Allocate(ctx) })
-		g.Go(func() error {
-			select {
-			case <-m.engine.Completed():
-				return m.completed(ctx, true)
-			case <-ctx.Done():
-				return nil
-			}
-		})
+		g.Go(func() error { return m.fetch(ctx) })
 	}
 	m.report(Serving, nil)
 	if err := g.Wait(); err != nil && !errors.Is(err, errDone) {
 		return err
 	}
 	return nil
+}
+
+// fetch makes room for the content while it comes in, and ends when all of it
+// is there.
+func (m *member) fetch(ctx context.Context) error {
+	making, enough := context.WithCancel(ctx)
+	defer enough()
+	made := make(chan error, 1)
+	go func() { made <- m.whenRoom(making, m.disk, m.disk.Allocate) }()
+	for {
+		select {
+		case err := <-made:
+			if err != nil && ctx.Err() == nil {
+				return err
+			}
+			made = nil
+		case <-m.engine.Completed():
+			enough()
+			if made != nil {
+				<-made // what is not made by now, Finish makes
+			}
+			return m.completed(ctx, true)
+		case <-ctx.Done():
+			if made != nil {
+				<-made
+			}
+			return nil
+		}
+	}
 }
 
 // completed occurs once every wanted piece is there. fetched tells that some

@@ -104,6 +104,9 @@ func (s *share) status() Status {
 	if v.BytesWant > 0 { // the engine has looked around
 		st.Done, st.Total = v.BytesDone, v.BytesWant
 	}
+	if st.State == fetching && v.State != "" {
+		st.State = v.State
+	}
 	st.Peers = v.Peers
 	st.Downloaded, st.Uploaded, st.Wasted = v.Downloaded, v.Uploaded, v.Wasted
 	return st
@@ -176,7 +179,7 @@ func (s *share) check(ctx context.Context, disk *storage.Disk) (*bitfield.Set, e
 func (s *share) finish(ctx context.Context, disk *storage.Disk) error {
 	if !s.readOnly {
 		s.enter("finishing")
-		if err := disk.Finish(ctx); err != nil {
+		if err := s.whenRoom(ctx, disk, disk.Finish); err != nil {
 			return err
 		}
 	}
@@ -194,6 +197,24 @@ func (s *share) finish(ctx context.Context, disk *storage.Disk) error {
 	}
 	return err
 }
+
+// whenRoom does work that needs space on the disk, and waits for space as often
+// as there is none: an operator can make room without starting anything anew.
+func (s *share) whenRoom(ctx context.Context, disk *storage.Disk, work func(context.Context) error) error {
+	for {
+		err := work(ctx)
+		if !errors.Is(err, storage.ErrNoSpace) {
+			return err
+		}
+		s.log.Warn("waits until there is room on the disk", "err", err)
+		if err := disk.WaitSpace(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// fetching is the state in which the engine knows better what is going on.
+const fetching = "downloading"
 
 // errDone ends a membership whose work is done.
 var errDone = errors.New("complete")

@@ -73,7 +73,7 @@ func readSource(ctx context.Context, source string) ([]byte, error) {
 	if info.IsDir() {
 		return nil, &fs.PathError{Op: "read", Path: source, Err: errors.New("is a folder, not a metafile")}
 	}
-	return readBounded(f, source)
+	return readBounded(f, source, metainfo.MaxMetafile)
 }
 
 // download gets a metafile over HTTP.
@@ -93,21 +93,28 @@ func download(ctx context.Context, url string) ([]byte, error) {
 	defer res.Body.Close()
 	switch res.StatusCode {
 	case http.StatusOK:
-		return readBounded(res.Body, url)
+		if res.ContentLength > metainfo.MaxMetafile {
+			return nil, tooLarge(url, metainfo.MaxMetafile)
+		}
+		return readBounded(res.Body, url, metainfo.MaxMetafile)
 	case http.StatusNotFound, http.StatusGone:
 		return nil, fmt.Errorf("%s: the server says %s: %w", url, res.Status, fs.ErrNotExist)
 	}
 	return nil, fmt.Errorf("%s: the server says %s", url, res.Status)
 }
 
-// readBounded reads at most as much as a metafile may have.
-func readBounded(r io.Reader, source string) ([]byte, error) {
-	raw, err := io.ReadAll(io.LimitReader(r, metainfo.MaxMetafile+1))
+// readBounded reads all of r, which may not be more than limit bytes.
+func readBounded(r io.Reader, source string, limit int64) ([]byte, error) {
+	raw, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", source, err)
 	}
-	if len(raw) > metainfo.MaxMetafile {
-		return nil, &MetafileError{source, fmt.Errorf("it is larger than %d MiB, the limit for metafiles", metainfo.MaxMetafile>>20)}
+	if int64(len(raw)) > limit {
+		return nil, tooLarge(source, limit)
 	}
 	return raw, nil
+}
+
+func tooLarge(source string, limit int64) error {
+	return &MetafileError{source, fmt.Errorf("it is larger than the limit of %d bytes for metafiles", limit)}
 }

@@ -3,7 +3,6 @@ package storage
 import (
 	"context"
 	"errors"
-	"os"
 	"sync/atomic"
 )
 
@@ -26,7 +25,7 @@ func (d *Disk) Allocate(ctx context.Context) error {
 	if top, err := d.tree.folder(0, true); err != nil {
 		return err
 	} else {
-		able.Store(canReserve(top.val))
+		able.Store(canReserve(top.val.fd()))
 		top.release()
 	}
 	return d.eachFile(ctx, func(i int) error {
@@ -52,13 +51,8 @@ func (d *Disk) makeFolder(i int32) error {
 }
 
 // canReserve tells whether reserving is worth it: in memory it is not.
-func canReserve(root *os.Root) bool {
-	f, err := root.Open(".")
-	if err != nil {
-		return true
-	}
-	defer f.Close()
-	v, err := volume(f)
+func canReserve(fd int) bool {
+	v, err := volume(fd)
 	return err != nil || !v.memory
 }
 
@@ -71,23 +65,23 @@ func (d *Disk) reserve(ctx context.Context, file int, able *atomic.Bool) error {
 	defer h.release()
 	defer d.rec.stamp()
 	size := d.length(file)
-	st, err := h.val.Stat()
+	f, err := h.val.stat()
 	if err != nil {
 		return fault("look at", d.path(file), err)
 	}
-	if st.Size() < size {
-		if err := h.val.Truncate(size); err != nil {
+	if f.size < size {
+		if err := h.val.truncate(size); err != nil {
 			return fault("enlarge", d.path(file), err)
 		}
 	}
-	if d.o.Sparse || statFact(st).allocated >= size {
+	if d.o.Sparse || f.allocated >= size {
 		return nil
 	}
 	for off := int64(0); off < size && able.Load(); off += reserveStep {
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
-		err := reserve(h.val.File, off, min(reserveStep, size-off))
+		err := reserve(h.val.fd, off, min(reserveStep, size-off))
 		if errors.Is(err, errors.ErrUnsupported) {
 			able.Store(false) // the size alone has to do
 			return nil

@@ -2,7 +2,6 @@ package storage
 
 import (
 	"errors"
-	"os"
 	"sync"
 	"sync/atomic"
 
@@ -41,18 +40,18 @@ func newWindow(d *Disk, limit int64) *window {
 	return &window{d: d, limit: limit, spans: map[metainfo.Piece]*span{}}
 }
 
-// read is a ReadAt of a file for the range of piece space at off, which leaves no
+// read is a readAt of a file for the range of piece space at off, which leaves no
 // pages of ours behind, or notes them.
-func (w *window) read(f *os.File, p []byte, fileOff, off int64) (int, error) {
+func (w *window) read(h *handle, p []byte, fileOff, off int64) (int, error) {
 	if !w.plain.Load() {
-		n, err := readUncached(f, p, fileOff)
+		n, err := readUncached(h.fd, p, fileOff)
 		if !errors.Is(err, errors.ErrUnsupported) {
 			return n, err
 		}
 		w.plain.Store(true)
 	}
-	theirs := w.foreign(f, fileOff, off, int64(len(p)))
-	n, err := f.ReadAt(p, fileOff)
+	theirs := w.foreign(h, fileOff, off, int64(len(p)))
+	n, err := h.readAt(p, fileOff)
 	if !theirs && n > 0 {
 		w.note(off, int64(n))
 	}
@@ -61,11 +60,11 @@ func (w *window) read(f *os.File, p []byte, fileOff, off int64) (int, error) {
 
 // foreign tells that a range is in the page cache and not by our doing, so that
 // we must not take it out.
-func (w *window) foreign(f *os.File, fileOff, off, n int64) bool {
+func (w *window) foreign(h *handle, fileOff, off, n int64) bool {
 	w.mu.Lock()
 	s := w.spans[metainfo.Piece(off/w.d.info.PieceLength)]
 	w.mu.Unlock()
-	return s == nil && cached(f, fileOff, n)
+	return s == nil && cached(h.fd, fileOff, n)
 }
 
 // note records that a range of piece space is in the page cache by our doing,
@@ -174,13 +173,13 @@ func (d *Disk) Release(p metainfo.Piece) {
 }
 
 // eachFileRange calls do for every file range behind a range of piece space.
-func (d *Disk) eachFileRange(from, to int64, do func(f *os.File, off, n int64)) {
+func (d *Disk) eachFileRange(from, to int64, do func(fd int, off, n int64)) {
 	off := from
 	for s := range d.info.Segments(from, to-from) {
 		if s.File >= 0 {
 			file, fileOff := d.at(s, off)
 			if h, err := d.hold(file, false); err == nil { // gone: nothing is cached
-				do(h.val.File, fileOff, s.Length)
+				do(h.val.fd, fileOff, s.Length)
 				h.release()
 			}
 		}

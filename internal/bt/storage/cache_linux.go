@@ -8,13 +8,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// readUncached is f.ReadAt that leaves no page behind which was not there
+// readUncached is handle.readAt that leaves no page behind which was not there
 // before. It is an errors.ErrUnsupported on kernels (before 6.14) and file
 // systems that cannot.
-func readUncached(f *os.File, p []byte, off int64) (int, error) {
+func readUncached(fd int, p []byte, off int64) (int, error) {
 	done := 0
 	for done < len(p) {
-		n, err := unix.Preadv2(int(f.Fd()), [][]byte{p[done:]}, off+int64(done), unix.RWF_DONTCACHE)
+		n, err := unix.Preadv2(fd, [][]byte{p[done:]}, off+int64(done), unix.RWF_DONTCACHE)
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue
@@ -31,25 +31,25 @@ func readUncached(f *os.File, p []byte, off int64) (int, error) {
 }
 
 // startWriteback begins to write the dirty pages of a range to disk.
-func startWriteback(f *os.File, off, n int64) {
+func startWriteback(fd int, off, n int64) {
 	// Advice: where it fails, the next step waits longer.
-	_ = unix.SyncFileRange(int(f.Fd()), off, n, unix.SYNC_FILE_RANGE_WRITE)
+	_ = unix.SyncFileRange(fd, off, n, unix.SYNC_FILE_RANGE_WRITE)
 }
 
 // dropPages writes what is dirty in a range and takes the range out of the page
 // cache.
-func dropPages(f *os.File, off, n int64) {
+func dropPages(fd int, off, n int64) {
 	const all = unix.SYNC_FILE_RANGE_WAIT_BEFORE | unix.SYNC_FILE_RANGE_WRITE | unix.SYNC_FILE_RANGE_WAIT_AFTER
 	// Advice both: a failing disk shows when the data is synced.
-	_ = unix.SyncFileRange(int(f.Fd()), off, n, all)
-	_ = unix.Fadvise(int(f.Fd()), off, n, unix.FADV_DONTNEED)
+	_ = unix.SyncFileRange(fd, off, n, all)
+	_ = unix.Fadvise(fd, off, n, unix.FADV_DONTNEED)
 }
 
 // cached tells whether all of a range is in the page cache. false if unknown.
-func cached(f *os.File, off, n int64) bool {
+func cached(fd int, off, n int64) bool {
 	var st unix.Cachestat_t
 	r := unix.CachestatRange{Off: uint64(off), Len: uint64(n)}
-	if err := unix.Cachestat(uint(f.Fd()), &r, &st, 0); err != nil {
+	if err := unix.Cachestat(uint(fd), &r, &st, 0); err != nil {
 		return false
 	}
 	page := uint64(os.Getpagesize())
@@ -58,6 +58,6 @@ func cached(f *os.File, off, n int64) bool {
 }
 
 // willRead tells the kernel that a range will be read soon.
-func willRead(f *os.File, off, n int64) {
-	_ = unix.Fadvise(int(f.Fd()), off, n, unix.FADV_WILLNEED) // advice
+func willRead(fd int, off, n int64) {
+	_ = unix.Fadvise(fd, off, n, unix.FADV_WILLNEED) // advice
 }

@@ -170,14 +170,16 @@ func (d *Disk) hollow(file int) bool {
 		return false
 	}
 	defer h.release()
-	st, err := h.val.Stat()
-	return err == nil && dataAt(h.val.File, 0, st.Size()) >= st.Size()
+	f, err := h.val.stat()
+	return err == nil && dataAt(h.val.fd, 0, f.size) >= f.size
 }
 
 // adopt makes what was found the state from which we go on: all that is there
 // now is complete or ours to complete.
 func (d *Disk) adopt(seen *survey, have *bitfield.Set) {
 	r := d.rec
+	r.turn.Lock()
+	defer r.turn.Unlock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	state := &r.state

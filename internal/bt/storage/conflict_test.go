@@ -6,8 +6,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
+
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"shoal/internal/bt/metainfo"
 	"shoal/internal/bt/storage"
@@ -93,7 +95,7 @@ var inTheWay = []struct {
 		return path(dir, "sub/one/inner")
 	}, false},
 	{"a FIFO", func(t *testing.T, dir string, data []byte) string {
-		must(t, os.MkdirAll(path(dir, "sub"), 0o755), syscall.Mkfifo(path(dir, "sub/one"), 0o600))
+		must(t, os.MkdirAll(path(dir, "sub"), 0o755), unix.Mkfifo(path(dir, "sub/one"), 0o600))
 		put(t, path(dir, "other"), []byte("precious"))
 		return path(dir, "other")
 	}, true},

@@ -53,12 +53,6 @@ const (
 	dirty                // written since it was last synced
 )
 
-// handle is an open content file.
-type handle struct {
-	*os.File
-	write bool
-}
-
 // Open binds the torrent to the folder dir; its content lies at dir/Info.Name.
 // Nothing is created and nothing read yet, and dir need not exist.
 func Open(dir string, info *metainfo.Info, hashes *metainfo.Hashes, o Options) (*Disk, error) {

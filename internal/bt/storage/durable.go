@@ -103,7 +103,7 @@ func (d *Disk) syncEach(ctx context.Context, files []int) error {
 		if err != nil {
 			return err
 		}
-		err = syncData(h.val.File)
+		err = syncData(h.val.fd)
 		h.release()
 		if err != nil {
 			return fault("sync", d.path(i), err)

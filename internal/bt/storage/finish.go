@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 
 	"shoal/internal/bt/metainfo"
 )
@@ -63,7 +62,7 @@ func (d *Disk) allThere() error {
 // finishLink makes a symbolic link, or finds the right one.
 func (d *Disk) finishLink(file int) error {
 	text := d.info.Files[file].Target()
-	return d.tree.in(file, true, func(dir *os.Root, name string) error {
+	return d.tree.in(file, true, func(dir *folderHandle, name string) error {
 		f, err := d.look(file)
 		if err != nil {
 			return err
@@ -106,7 +105,7 @@ func (d *Disk) finishFile(file int) error {
 	if !ok || want == f.kind {
 		return nil
 	}
-	err = d.tree.in(file, false, func(dir *os.Root, name string) error {
+	err = d.tree.in(file, false, func(dir *folderHandle, name string) error {
 		return wrap("set the mode of", d.path(file), dir.Chmod(name, want))
 	})
 	d.rec.stamp()
@@ -121,7 +120,7 @@ func (d *Disk) settle(file int) (fact, error) {
 	}
 	defer h.release()
 	if d.is(file, cut) {
-		if err := h.val.Truncate(d.length(file)); err != nil {
+		if err := h.val.truncate(d.length(file)); err != nil {
 			return fact{}, fault("cut", d.path(file), err)
 		}
 		d.clear(file, cut)
@@ -140,24 +139,6 @@ func finalMode(f *metainfo.File, now fs.FileMode) (fs.FileMode, bool) {
 		return now | now.Perm()&0o444>>2, true
 	}
 	return 0, false
-}
-
-// modeBits are what a mode of a torrent consists of.
-const modeBits = fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky
-
-// fileMode turns unix permission bits (07777) into those of package fs.
-func fileMode(bits uint32) fs.FileMode {
-	m := fs.FileMode(bits & 0o777)
-	if bits&0o4000 != 0 {
-		m |= fs.ModeSetuid
-	}
-	if bits&0o2000 != 0 {
-		m |= fs.ModeSetgid
-	}
-	if bits&0o1000 != 0 {
-		m |= fs.ModeSticky
-	}
-	return m
 }
 
 // finishFolders makes the listed folders and sets modes. A folder that is not
@@ -219,12 +200,7 @@ func (d *Disk) syncVolume() error {
 		return err
 	}
 	defer top.release()
-	f, err := top.val.Open(".")
-	if err != nil {
-		return fault("open folder", d.tree.dir, err)
-	}
-	defer f.Close()
-	return wrap("sync", d.tree.dir, syncVolume(f))
+	return wrap("sync", d.tree.dir, syncVolume(top.val.fd()))
 }
 
 // syncFiles syncs file by file and folder by folder, where there is no call for
@@ -239,7 +215,7 @@ func (d *Disk) syncFiles(ctx context.Context) error {
 			return err
 		}
 		defer h.release()
-		return wrap("sync", d.path(i), h.val.Sync())
+		return wrap("sync", d.path(i), syncData(h.val.fd))
 	})
 	for i := range d.lay.folders {
 		if err != nil {
@@ -259,10 +235,5 @@ func (d *Disk) syncFolder(i int32) error {
 		return err
 	}
 	defer h.release()
-	f, err := h.val.Open(".")
-	if err != nil {
-		return fault("open folder", d.lay.folderPath(i), err)
-	}
-	defer f.Close()
-	return wrap("sync folder", d.lay.folderPath(i), f.Sync())
+	return wrap("sync folder", d.lay.folderPath(i), h.val.dir.Sync())
 }

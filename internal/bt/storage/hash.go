@@ -3,7 +3,6 @@ package storage
 import (
 	"context"
 	"errors"
-	"os"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -93,9 +92,9 @@ func (h *hashing) readAhead(behind int) {
 		return
 	}
 	from := h.d.info.PieceOffset(metainfo.Piece(next))
-	h.d.eachFileRange(from, min(from+hashRun, h.d.info.Length()), func(f *os.File, off, n int64) {
+	h.d.eachFileRange(from, min(from+hashRun, h.d.info.Length()), func(fd int, off, n int64) {
 		if n >= hashBuffer { // small files are read in one go anyway
-			willRead(f, off, n)
+			willRead(fd, off, n)
 		}
 	})
 }

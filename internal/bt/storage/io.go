@@ -57,9 +57,9 @@ func (d *Disk) readSegment(s metainfo.Segment, off int64, p []byte) (int, error)
 	defer h.release()
 	var n int
 	if d.window != nil {
-		n, err = d.window.read(h.val.File, p, fileOff, off)
+		n, err = d.window.read(h.val, p, fileOff, off)
 	} else {
-		n, err = h.val.ReadAt(p, fileOff)
+		n, err = h.val.readAt(p, fileOff)
 	}
 	if err == nil {
 		return n, nil
@@ -133,7 +133,7 @@ func (d *Disk) writeSegment(s metainfo.Segment, off int64, p []byte) (int, error
 	if !d.is(file, dirty) {
 		d.set(file, dirty)
 	}
-	n, err := h.val.WriteAt(p, fileOff)
+	n, err := h.val.writeAt(p, fileOff)
 	return n, wrap("write", d.path(file), err)
 }
 
@@ -158,10 +158,10 @@ func (d *Disk) Extent(off, n int64) (file *os.File, fileOff, length int64, relea
 	if err != nil {
 		return nil, 0, 0, func() {}, err
 	}
-	if d.window == nil || d.window.foreign(h.val.File, fileOff, off, s.Length) {
-		return h.val.File, fileOff, s.Length, h.release, nil
+	if d.window == nil || d.window.foreign(h.val, fileOff, off, s.Length) {
+		return h.val.asFile(d.path(index)), fileOff, s.Length, h.release, nil
 	}
-	return h.val.File, fileOff, s.Length, func() {
+	return h.val.asFile(d.path(index)), fileOff, s.Length, func() {
 		h.release()
 		d.window.note(off, s.Length)
 	}, nil

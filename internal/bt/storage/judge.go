@@ -3,31 +3,7 @@ package storage
 import (
 	"fmt"
 	"io/fs"
-
-	"shoal/internal/bt/storage/record"
 )
-
-// fact is what a stat told about one entry. The zero fact: there is none.
-type fact struct {
-	there             bool
-	kind              fs.FileMode // type and mode bits
-	size, allocated   int64       // bytes
-	device            uint64
-	inode, links      uint64
-	modified, changed int64  // ns since 1970
-	text              string // of a symbolic link
-}
-
-// regular tells whether it is a file with content.
-func (f fact) regular() bool { return f.there && f.kind.IsRegular() }
-
-// record is what the resume record keeps of it.
-func (f fact) record() record.File {
-	if !f.regular() {
-		return record.File{}
-	}
-	return record.File{Size: f.size, Modified: f.modified, Changed: f.changed, Inode: f.inode, Links: f.links}
-}
 
 // wanted is what the torrent has under a name.
 type wanted struct {

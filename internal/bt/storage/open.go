@@ -3,7 +3,8 @@ package storage
 import (
 	"errors"
 	"io/fs"
-	"os"
+
+	"golang.org/x/sys/unix"
 )
 
 // hold returns the open file, opened for writing if write is set. The caller
@@ -14,8 +15,8 @@ func (d *Disk) hold(file int, write bool) (*slot[*handle], error) {
 			if write {
 				return d.openToWrite(file)
 			}
-			f, err := d.tree.open(file, os.O_RDONLY)
-			return &handle{File: f}, wrap("open", d.path(file), err)
+			fd, err := d.tree.open(file, unix.O_RDONLY)
+			return &handle{fd: fd}, wrap("open", d.path(file), err)
 		})
 		if err != nil {
 			return nil, err
@@ -38,26 +39,26 @@ func (d *Disk) openToWrite(file int) (*handle, error) {
 		return nil, err
 	}
 	if !d.is(file, there) {
-		f, err := d.create(file)
+		fd, err := d.create(file)
 		if err == nil || !errors.Is(err, fs.ErrExist) {
-			return &handle{File: f, write: true}, wrap("create", d.path(file), err)
+			return &handle{fd: fd, write: true}, wrap("create", d.path(file), err)
 		}
 		d.set(file, there) // and ours, or create had said so
 	}
-	f, err := d.tree.open(file, os.O_RDWR)
+	fd, err := d.tree.open(file, unix.O_RDWR)
 	if errors.Is(err, fs.ErrPermission) {
 		if err := d.makeWritable(file); err != nil {
 			return nil, fault("make writable", d.path(file), err)
 		}
-		f, err = d.tree.open(file, os.O_RDWR)
+		fd, err = d.tree.open(file, unix.O_RDWR)
 	}
-	return &handle{File: f, write: true}, wrap("open", d.path(file), err)
+	return &handle{fd: fd, write: true}, wrap("open", d.path(file), err)
 }
 
 var errReadOnly = errors.New("the torrent is opened for seeding only")
 
 // create makes a new file and tells the record beforehand that it is ours.
-func (d *Disk) create(file int) (*os.File, error) {
+func (d *Disk) create(file int) (fd int, err error) {
 	perm := fs.FileMode(0o600) // of the part file
 	if file < len(d.info.Files) {
 		perm = d.perm(file)
@@ -65,24 +66,24 @@ func (d *Disk) create(file int) (*os.File, error) {
 	before := d.is(file, ours)
 	if !before {
 		if err := d.rec.own(file); err != nil {
-			return nil, err
+			return -1, err
 		}
 	}
-	f, err := d.tree.create(file, perm)
+	fd, err = d.tree.create(file, perm)
 	if errors.Is(err, fs.ErrPermission) && d.openFolder(file) == nil {
-		f, err = d.tree.create(file, perm)
+		fd, err = d.tree.create(file, perm)
 	}
 	if err == nil {
 		d.set(file, there|ours)
-		return f, nil
+		return fd, nil
 	}
 	if !before {
 		d.rec.disown(file)
 		if errors.Is(err, fs.ErrExist) {
-			return nil, d.conflicts([]Conflict{{d.path(file), "appeared after the folder was checked"}})
+			return -1, d.conflicts([]Conflict{{d.path(file), "appeared after the folder was checked"}})
 		}
 	}
-	return nil, err
+	return -1, err
 }
 
 // prepare does what Overwrite has allowed: removes what cannot be written in
@@ -91,7 +92,7 @@ func (d *Disk) prepare(file int) error {
 	if !d.is(file, replaced) {
 		return nil
 	}
-	err := d.tree.in(file, false, func(dir *os.Root, name string) error { return dir.Remove(name) })
+	err := d.tree.in(file, false, func(dir *folderHandle, name string) error { return dir.Remove(name) })
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fault("replace", d.path(file), err)
 	}
@@ -102,7 +103,7 @@ func (d *Disk) prepare(file int) error {
 // makeWritable gives the owner write permission for a file that has to be
 // completed. Finish sets the mode of the torrent again.
 func (d *Disk) makeWritable(file int) error {
-	return d.tree.in(file, false, func(dir *os.Root, name string) error {
+	return d.tree.in(file, false, func(dir *folderHandle, name string) error {
 		st, err := dir.Lstat(name)
 		if err != nil {
 			return err
@@ -117,7 +118,7 @@ func (d *Disk) openFolder(file int) error {
 	if d.lay.files[file].folder == 0 {
 		return fs.ErrPermission // the user's own folder is not ours to change
 	}
-	return d.tree.in(file, false, func(dir *os.Root, _ string) error {
+	return d.tree.in(file, false, func(dir *folderHandle, _ string) error {
 		st, err := dir.Stat(".")
 		if err != nil {
 			return err

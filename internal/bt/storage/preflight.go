@@ -133,7 +133,7 @@ func (d *Disk) FreeSpace() (int64, error) {
 		return 0, err
 	}
 	defer folder.Close()
-	v, err := volume(folder)
+	v, err := volume(int(folder.Fd()))
 	return v.free, wrap("ask for free space of", folder.Name(), err)
 }
 

@@ -147,6 +147,8 @@ func runAndKill(t *testing.T, dir string, kill bool) (fetched, hashed int64, fin
 	cmd := again(t, "TestRoleFetch", dir)
 	out, err := cmd.StdoutPipe()
 	must(t, err)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
 	must(t, cmd.Start())
 	left := -1
 	if kill {
@@ -178,7 +180,7 @@ func runAndKill(t *testing.T, dir string, kill bool) (fetched, hashed int64, fin
 		return fetched, hashed, finished
 	}
 	if err != nil || !finished {
-		t.Fatalf("the fetching process failed: %v\n%s", err, strings.Join(said, "\n"))
+		t.Fatalf("the fetching process failed: %v\n%s\n%s", err, strings.Join(said, "\n"), stderr.String())
 	}
 	return fetched, hashed, true
 }

@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"shoal/internal/bt/metainfo"
 	"shoal/internal/bt/storage/record"
 )
@@ -31,7 +33,7 @@ type resume struct {
 	log       *slog.Logger
 	begun     func() // called once, when the journal opens
 
-	turn sync.Mutex // one snapshot or background sync at a time; before mu
+	turn sync.Mutex // held over a snapshot or sync, which fresh and n outlive; before mu
 
 	mu     sync.Mutex
 	state  record.State
@@ -89,19 +91,21 @@ func (r *resume) load() (found, error) {
 		return found{}, fault("open folder", r.dir, err)
 	}
 	defer root.Close()
-	st, err := root.Lstat(r.name)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && (!st.Mode().IsRegular() || st.Size() == 0) {
+	if st, err := root.Lstat(r.name); errors.Is(err, fs.ErrNotExist) || err == nil && (!st.Mode().IsRegular() || st.Size() == 0) {
 		return found{}, nil
-	}
-	if err != nil {
+	} else if err != nil {
 		return found{}, fault("look at", r.path(), err)
 	}
 	most := int64(r.shape.SnapshotSize(true)) + journalRoom
-	f, err := root.OpenFile(r.name, os.O_RDONLY|openFlags, 0)
+	f, err := root.OpenFile(r.name, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return found{}, fault("open", r.path(), err)
 	}
 	defer f.Close()
+	looks, err := statFd(int(f.Fd()))
+	if err != nil {
+		return found{}, fault("look at", r.path(), err)
+	}
 	b, err := io.ReadAll(io.LimitReader(f, most))
 	if err != nil {
 		return found{}, fault("read", r.path(), err)
@@ -115,7 +119,7 @@ func (r *resume) load() (found, error) {
 		r.log.Info("resume record ends in a torn entry, which is left out", "record", r.path())
 	}
 	same := state.Boot == r.boot && r.boot != [16]byte{}
-	return found{state: state, fact: statFact(st), usable: true, torn: torn, sameBoot: same}, nil
+	return found{state: state, fact: looks, usable: true, torn: torn, sameBoot: same}, nil
 }
 
 // add applies entries to the state and appends them to the journal, which it
@@ -246,11 +250,11 @@ func (r *resume) lock(root *os.Root) (*os.File, error) {
 		if st, err := root.Lstat(r.name); err == nil && !st.Mode().IsRegular() {
 			return nil, fmt.Errorf("it is a %s", typeName(st.Mode()))
 		}
-		f, err := root.OpenFile(r.name, os.O_RDWR|os.O_CREATE|openFlags, 0o644)
+		f, err := root.OpenFile(r.name, os.O_RDWR|os.O_CREATE|unix.O_NONBLOCK, 0o644)
 		if err != nil {
 			return nil, cause(err)
 		}
-		if err := lock(f); err != nil {
+		if err := lock(int(f.Fd())); err != nil {
 			_ = f.Close() // nothing was written
 			return nil, err
 		}
@@ -289,11 +293,11 @@ const tempSuffix = ".new"
 
 // temp writes a snapshot beside the record and makes it durable.
 func (r *resume) temp(b []byte) (*os.File, error) {
-	f, err := r.root.OpenFile(r.name+tempSuffix, os.O_RDWR|os.O_CREATE|os.O_TRUNC|openFlags, 0o644)
+	f, err := r.root.OpenFile(r.name+tempSuffix, os.O_RDWR|os.O_CREATE|os.O_TRUNC|unix.O_NONBLOCK, 0o644)
 	if err != nil {
 		return nil, cause(err)
 	}
-	if err = lock(f); err == nil {
+	if err = lock(int(f.Fd())); err == nil {
 		if _, err = f.WriteAt(b, 0); err == nil {
 			err = f.Sync()
 		}
@@ -345,6 +349,8 @@ func (r *resume) isOpen() bool {
 
 // allDurable says that all pieces that are there survive a power loss.
 func (r *resume) allDurable() {
+	r.turn.Lock()
+	defer r.turn.Unlock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.state.Durable, r.fresh = r.state.Have.Clone(), nil

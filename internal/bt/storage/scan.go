@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"os"
 	"slices"
 	"sync"
 	"syscall"
@@ -64,14 +63,9 @@ func (d *Disk) scan(ctx context.Context) ([]fact, []*typeError, error) {
 
 // look stats one file; the zero fact if it is absent.
 func (d *Disk) look(file int) (f fact, err error) {
-	err = d.tree.in(file, false, func(dir *os.Root, name string) error {
-		st, err := dir.Lstat(name)
-		if err != nil {
-			return err
-		}
-		f = statFact(st)
-		f.there = true
-		if f.kind&fs.ModeSymlink != 0 {
+	err = d.tree.in(file, false, func(dir *folderHandle, name string) error {
+		f, err = statAt(dir.fd(), name)
+		if err == nil && f.kind&fs.ModeSymlink != 0 {
 			f.text, err = dir.Readlink(name)
 		}
 		return err

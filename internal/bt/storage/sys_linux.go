@@ -3,28 +3,26 @@ package storage
 import (
 	"encoding/hex"
 	"errors"
-	"io/fs"
 	"os"
 	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
 // reserve allocates the n bytes at off, which may lie behind the end of the
 // file. It is an errors.ErrUnsupported where the file system cannot.
-func reserve(f *os.File, off, n int64) error {
-	err := retry(func() error { return unix.Fallocate(int(f.Fd()), 0, off, n) })
+func reserve(fd int, off, n int64) error {
+	err := retry(func() error { return unix.Fallocate(fd, 0, off, n) })
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EINVAL) {
 		return errors.ErrUnsupported
 	}
 	return err
 }
 
-// volume is what is known about the file system that holds f.
-func volume(f *os.File) (v volumeInfo, err error) {
+// volume is what is known about the file system that holds fd.
+func volume(fd int) (v volumeInfo, err error) {
 	var st unix.Statfs_t
-	if err := retry(func() error { return unix.Fstatfs(int(f.Fd()), &st) }); err != nil {
+	if err := retry(func() error { return unix.Fstatfs(fd, &st) }); err != nil {
 		return v, err
 	}
 	return volumeInfo{
@@ -36,8 +34,8 @@ func volume(f *os.File) (v volumeInfo, err error) {
 // dataAt is the first offset >= off that is not in a hole; the file's end if
 // only a hole follows; off itself where holes cannot be seen. It moves the file
 // position, which nobody uses.
-func dataAt(f *os.File, off, size int64) int64 {
-	at, err := unix.Seek(int(f.Fd()), off, unix.SEEK_DATA)
+func dataAt(fd int, off, size int64) int64 {
+	at, err := unix.Seek(fd, off, unix.SEEK_DATA)
 	switch {
 	case errors.Is(err, unix.ENXIO):
 		return size
@@ -47,19 +45,19 @@ func dataAt(f *os.File, off, size int64) int64 {
 	return at
 }
 
-// syncVolume makes everything that was written to the file system of f durable.
-func syncVolume(f *os.File) error {
-	return retry(func() error { return unix.Syncfs(int(f.Fd())) })
+// syncVolume makes everything that was written to the file system of fd durable.
+func syncVolume(fd int) error {
+	return retry(func() error { return unix.Syncfs(fd) })
 }
 
-// syncData makes the bytes of f and its size durable, but not its times.
-func syncData(f *os.File) error {
-	return retry(func() error { return unix.Fdatasync(int(f.Fd())) })
+// syncData makes the bytes of fd and its size durable, but not its times.
+func syncData(fd int) error {
+	return retry(func() error { return unix.Fdatasync(fd) })
 }
 
 // lock takes the file for this process until it is closed or the process ends.
-func lock(f *os.File) error {
-	err := retry(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) })
+func lock(fd int) error {
+	err := retry(func() error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) })
 	switch {
 	case errors.Is(err, unix.EWOULDBLOCK):
 		return ErrBusy
@@ -81,23 +79,4 @@ func bootID() (id [16]byte) {
 		copy(id[:], b)
 	}
 	return id
-}
-
-// statFact takes what a stat tells about identity, size and times.
-func statFact(st fs.FileInfo) (f fact) {
-	f.kind, f.size = st.Mode(), st.Size()
-	if s, ok := st.Sys().(*syscall.Stat_t); ok {
-		f.device = uint64(s.Dev)
-		f.allocated, f.inode, f.links = s.Blocks*512, s.Ino, uint64(s.Nlink)
-		f.modified, f.changed = s.Mtim.Nano(), s.Ctim.Nano()
-	}
-	return f
-}
-
-func retry(do func() error) error {
-	for {
-		if err := do(); !errors.Is(err, unix.EINTR) {
-			return err
-		}
-	}
 }

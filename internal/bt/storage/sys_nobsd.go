@@ -2,8 +2,6 @@
 
 package storage
 
-import "os"
+func freeSpace(int) (int64, bool) { return 0, false }
 
-func freeSpace(*os.File) (int64, bool) { return 0, false }
-
-func lock(*os.File) error { return nil }
+func lock(int) error { return nil }

@@ -6,13 +6,26 @@ import (
 	"io/fs"
 	"os"
 	"sync"
-	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 var errClosed = fmt.Errorf("storage: %w", os.ErrClosed)
 
 // openFolders bounds the folder handles that are kept.
 const openFolders = 64
+
+// folderHandle is an open folder: as an os.Root, and as the descriptor of the
+// same folder for the calls that are made for every file.
+type folderHandle struct {
+	*os.Root
+	dir *os.File
+}
+
+func (h *folderHandle) fd() int { return int(h.dir.Fd()) }
+
+// Close gives both back.
+func (h *folderHandle) Close() error { return errors.Join(h.Root.Close(), h.dir.Close()) }
 
 // tree is the destination folder and what lies below, reached only through
 // folder handles (os.Root). Each name is looked up as one element in the handle
@@ -23,14 +36,14 @@ type tree struct {
 	dir string // the destination folder as it was given
 	lay *layout
 
-	folders *pool[*os.Root]
+	folders *pool[*folderHandle]
 
 	mu       sync.Mutex
 	inTheWay map[string]bool // paths where an entry may be removed to make a folder
 }
 
 func newTree(dir string, lay *layout) *tree {
-	return &tree{dir: dir, lay: lay, folders: newPool[*os.Root](openFolders)}
+	return &tree{dir: dir, lay: lay, folders: newPool[*folderHandle](openFolders)}
 }
 
 func (t *tree) close() { t.folders.close() }
@@ -71,18 +84,31 @@ func typeName(m fs.FileMode) string {
 
 // folder returns the handle of folder i, which is a real folder and was reached
 // through real folders only. With create, missing ones are made.
-func (t *tree) folder(i int32, create bool) (*slot[*os.Root], error) {
-	return t.folders.get(i, func() (*os.Root, error) {
-		if i == 0 {
-			return t.openTop(create)
-		}
-		parent, err := t.folder(t.lay.folders[i].parent, create)
+func (t *tree) folder(i int32, create bool) (*slot[*folderHandle], error) {
+	return t.folders.get(i, func() (*folderHandle, error) {
+		root, err := t.openFolder(i, create)
 		if err != nil {
 			return nil, err
 		}
-		defer parent.release()
-		return t.enter(parent.val, i, create)
+		dir, err := root.Open(".")
+		if err != nil {
+			_ = root.Close() // nothing was done with it
+			return nil, fault("open folder", t.lay.folderPath(i), err)
+		}
+		return &folderHandle{root, dir}, nil
 	})
+}
+
+func (t *tree) openFolder(i int32, create bool) (*os.Root, error) {
+	if i == 0 {
+		return t.openTop(create)
+	}
+	parent, err := t.folder(t.lay.folders[i].parent, create)
+	if err != nil {
+		return nil, err
+	}
+	defer parent.release()
+	return t.enter(parent.val.Root, i, create)
 }
 
 // openTop opens the destination folder, which the user named and which may
@@ -155,7 +181,7 @@ func (t *tree) mayReplace(i int32) bool {
 var errSwapped = errors.New("it was replaced while it was being opened")
 
 // in calls do with the handle of a file's folder and the file's name in it.
-func (t *tree) in(file int, create bool, do func(dir *os.Root, name string) error) error {
+func (t *tree) in(file int, create bool, do func(dir *folderHandle, name string) error) error {
 	p := t.lay.files[file]
 	dir, err := t.folder(p.folder, create)
 	if err != nil {
@@ -165,40 +191,52 @@ func (t *tree) in(file int, create bool, do func(dir *os.Root, name string) erro
 	return do(dir.val, p.name)
 }
 
-// Openings of files carry O_NONBLOCK: it spares two system calls a file in
-// package os, and a FIFO that somebody put there cannot block us. It means
-// nothing for regular files.
-const openFlags = syscall.O_NONBLOCK
-
-// create makes a file that must not be there yet.
-func (t *tree) create(file int, perm fs.FileMode) (f *os.File, err error) {
-	err = t.in(file, true, func(dir *os.Root, name string) error {
-		f, err = dir.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|openFlags, perm)
-		return err
+// create makes a file that must not be there yet. A file is one name in the
+// handle of its folder, and no link is followed, so that this cannot lead
+// anywhere else (see enter for folders).
+func (t *tree) create(file int, perm fs.FileMode) (fd int, err error) {
+	const flags = unix.O_RDWR | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	err = t.in(file, true, func(dir *folderHandle, name string) error {
+		return retry(func() error {
+			fd, err = unix.Openat(dir.fd(), name, flags, uint32(perm.Perm()))
+			return err
+		})
 	})
-	return f, err
+	return fd, err
 }
 
-// open opens a regular file that is there. flag is os.O_RDONLY or os.O_RDWR.
-func (t *tree) open(file int, flag int) (f *os.File, err error) {
-	err = t.in(file, false, func(dir *os.Root, name string) error {
-		st, err := dir.Lstat(name)
+// open opens a regular file that is there. flag is unix.O_RDONLY or
+// unix.O_RDWR. A FIFO that somebody put there cannot block us.
+func (t *tree) open(file int, flag int) (fd int, err error) {
+	flag |= unix.O_NOFOLLOW | unix.O_CLOEXEC | unix.O_NONBLOCK
+	err = t.in(file, false, func(dir *folderHandle, name string) error {
+		err := retry(func() error {
+			fd, err = unix.Openat(dir.fd(), name, flag, 0)
+			return err
+		})
 		if err != nil {
-			return err
+			return t.notOpened(dir, file, err)
 		}
-		if !st.Mode().IsRegular() {
-			return &typeError{t.lay.path(file), st.Mode(), "file"}
+		f, err := statFd(fd)
+		if err == nil && !f.kind.IsRegular() {
+			err = &typeError{t.lay.path(file), f.kind, "file"}
 		}
-		if f, err = dir.OpenFile(name, flag|openFlags, 0); err != nil {
-			return err
+		if err != nil {
+			_ = unix.Close(fd) // nothing was done with it
 		}
-		if now, err := f.Stat(); err != nil || !os.SameFile(st, now) {
-			_ = f.Close() // nothing was done with it
-			return errSwapped
-		}
-		return nil
+		return err
 	})
-	return f, err
+	return fd, err
+}
+
+// notOpened says why a file could not be opened: systems have several words for
+// its being a link or no file at all.
+func (t *tree) notOpened(dir *folderHandle, file int, cause error) error {
+	f, err := statAt(dir.fd(), t.lay.files[file].name)
+	if err == nil && !f.kind.IsRegular() {
+		return &typeError{t.lay.path(file), f.kind, "file"}
+	}
+	return cause
 }
 
 // wrap is fault for an error that may be nil.

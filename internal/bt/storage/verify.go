@@ -217,21 +217,6 @@ func (v *verification) company(p metainfo.Piece, i int) (other bool, broken int)
 	return other, broken
 }
 
-// unixBits turns a mode of package fs into unix permission bits.
-func unixBits(m fs.FileMode) uint32 {
-	bits := uint32(m.Perm())
-	if m&fs.ModeSetuid != 0 {
-		bits |= 0o4000
-	}
-	if m&fs.ModeSetgid != 0 {
-		bits |= 0o2000
-	}
-	if m&fs.ModeSticky != 0 {
-		bits |= 0o1000
-	}
-	return bits
-}
-
 // folder compares the mode of one folder and finds what should not be in it.
 func (v *verification) folder(ctx context.Context, i int32) error {
 	if err := context.Cause(ctx); err != nil {
@@ -260,7 +245,7 @@ func (v *verification) folder(ctx context.Context, i int32) error {
 	if want := d.lay.folderMode(i); d.lay.posix && st.Mode()&modeBits != want {
 		v.tell(d.lay.folderPath(i)+"/", WrongMode, "%#o instead of %#o", unixBits(st.Mode()), unixBits(want))
 	}
-	return v.extras(h.val, i)
+	return v.extras(h.val.Root, i)
 }
 
 // extras lists what is in a folder and not in the torrent.

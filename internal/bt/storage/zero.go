@@ -28,7 +28,7 @@ func (d *Disk) inHole(p metainfo.Piece) bool {
 				return false
 			}
 			end := fileOff + s.Length
-			hole := dataAt(h.val.File, fileOff, end) >= end
+			hole := dataAt(h.val.fd, fileOff, end) >= end
 			h.release()
 			if !hole {
 				return false

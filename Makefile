@@ -13,6 +13,8 @@ DESTDIR ?=
 # without git (a tarball) builds all the same and says "(devel)".
 VCS     := $(shell git status >/dev/null 2>&1 && echo true || echo false)
 GOBUILD := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=$(VCS) -ldflags=-s
+# The gofmt of that very Go, even where only `go` is on the PATH.
+GOFMT   := $(or $(wildcard $(shell $(GO) env GOROOT)/bin/gofmt),gofmt)
 GOFILES  = $(shell find . -name '*.go' -not -path './.git/*' -not -path '*/testdata/*')
 
 # The race detector is C code: without a compiler the tests run without it.
@@ -35,7 +37,7 @@ test: check cross clients
 	CGO_ENABLED=$(if $(RACE),1,0) $(GO) test $(RACE) -timeout 25m ./...
 
 check:
-	@bad=$$(gofmt -l $(GOFILES)); test -z "$$bad" || { echo "not gofmt'ed:"; echo "$$bad"; exit 1; }
+	@bad=$$($(GOFMT) -l $(GOFILES)); test -z "$$bad" || { echo "not gofmt'ed:"; echo "$$bad"; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
@@ -60,7 +62,7 @@ fuzz:
 cross:
 	@set -e; for t in linux/amd64 linux/arm64 darwin/arm64 freebsd/amd64; do \
 		echo "CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} $(GO) build ./..."; \
-		CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} $(GO) build ./...; done
+		CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} $(GO) build -buildvcs=false ./...; done
 
 dist:
 	@set -e; for a in amd64 arm64; do \

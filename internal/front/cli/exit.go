@@ -60,12 +60,16 @@ func Codes() []struct {
 }
 
 func exitCodesTopic() *cobra.Command {
+	return &cobra.Command{Use: "exit-codes", Short: "What the exit codes mean", Long: exitCodesText()}
+}
+
+func exitCodesText() string {
 	var b strings.Builder
-	b.WriteString("Every verb ends with one of these exit codes:\n\n")
+	b.WriteString("Every verb ends with one of these exit codes:\n")
 	for _, c := range Codes() {
-		fmt.Fprintf(&b, "  %3d  %s\n", c.Code, c.Meaning)
+		fmt.Fprintf(&b, "\n    %3d  %s", c.Code, c.Meaning)
 	}
-	return &cobra.Command{Use: "exit-codes", Short: "What the exit codes mean", Long: strings.TrimRight(b.String(), "\n")}
+	return b.String()
 }
 
 // coded is an error that knows its exit code, for causes that no other package

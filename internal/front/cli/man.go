@@ -23,7 +23,8 @@ func (s *shell) manCommand() *cobra.Command {
 			}
 			root := cmd.Root()
 			root.DisableAutoGenTag = true
-			header := &doc.GenManHeader{Section: "1", Source: "shoal " + readVersion().Version, Manual: "shoal"}
+			root.Long += "\n\n" + exitCodesText() // help has a topic of its own for it
+			header := &doc.GenManHeader{Section: "1", Source: "shoal", Manual: "shoal"}
 			if t, err := time.Parse(time.RFC3339, readVersion().Time); err == nil {
 				header.Date = &t // the same bytes for the same source
 			}

@@ -17,7 +17,9 @@
 // segment by segment, as TCP flows that share a network card do. Then it
 // passes the WAN link out of its place and the one into the other place, if
 // the places differ, the latency between the two, and the receiver's downlink.
-// Each of these is a queue, first in first out, of a given rate. The rates of
+// Each of these is a queue, first in first out, of a given rate; small segments
+// (messages) overtake the bulk of other connections, unless Options.FIFO says
+// no. The rates of
 // two lines in a row overlap as they do with small packets: a segment that
 // comes in at the line's own rate goes out when its last byte is in.
 //

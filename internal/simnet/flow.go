@@ -52,6 +52,9 @@ type flow struct {
 	net  *Network
 	from *Host
 	path []hop
+	// passed is when the last segment was through each line of the path. Only
+	// the network's goroutine touches it.
+	passed []time.Duration
 
 	mu      sync.Mutex
 	unsent  ring[*segment]
@@ -73,6 +76,7 @@ type flow struct {
 
 func newFlow(n *Network, from, to *Host) *flow {
 	f := &flow{net: n, from: from, path: n.path(from, to)}
+	f.passed = make([]time.Duration, len(f.path))
 	f.reader.init(&f.mu)
 	f.writer.init(&f.mu)
 	return f

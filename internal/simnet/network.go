@@ -21,6 +21,11 @@ type Options struct {
 	// blocks; the last segment may go beyond. 0: 16 KiB. It is what
 	// TCP_NOTSENT_LOWAT is on Linux.
 	Unsent int
+	// FIFO has small segments (up to 512 bytes) wait in the queue of a line
+	// behind all others, as in a plain router with a deep buffer. Without it
+	// they overtake the bulk of other connections, as with fair queueing, or
+	// where buffers are shallow.
+	FIFO bool
 	// Resolution is the grain of time; 0: 250 µs.
 	Resolution time.Duration
 	// Latency is the time one way between two places; nil: 100 µs.
@@ -237,11 +242,7 @@ func (n *Network) handle(e event) {
 	e.host.up.sending = nil
 	e.host.up.bytes.Add(int64(len(seg.b)))
 	n.transmit(e.host, e.at)
-	if len(seg.flow.path) > 0 {
-		n.travel(seg, e.at, e.at+seg.flow.path[0].delay)
-	} else {
-		n.arrived(seg, e.at)
-	}
+	n.wheel.add(event{at: e.at + seg.flow.path[0].delay, seg: seg})
 }
 
 // arrived occurs when the last byte of a segment has come to its next line,
@@ -258,20 +259,20 @@ func (n *Network) arrived(seg *segment, at time.Duration) {
 		return
 	}
 	out := l.pass(at, len(seg.b), seg.rate)
+	if len(seg.b) <= smallSegment && !n.o.FIFO {
+		out = at
+	}
 	if l.rate > 0 {
 		seg.rate = l.rate
 	}
+	// Nothing overtakes its own connection's bytes.
+	out = max(out, seg.flow.passed[seg.hop])
+	seg.flow.passed[seg.hop] = out
 	seg.hop++
 	if seg.hop < len(path) {
 		out += path[seg.hop].delay
 	}
-	n.travel(seg, at, out)
-}
-
-func (n *Network) travel(seg *segment, now, until time.Duration) {
-	if until <= now {
-		n.arrived(seg, now)
-		return
-	}
-	n.wheel.add(event{at: until, seg: seg})
+	// Even if it is there at once: the order of a connection's segments is the
+	// order in which their events are added.
+	n.wheel.add(event{at: out, seg: seg})
 }

@@ -84,27 +84,38 @@ func near(t *testing.T, what string, got, want time.Duration) {
 	}
 }
 
+// TestBytesArriveInOrder writes in pieces large and small, over lines of which
+// some are jammed.
 func TestBytesArriveInOrder(t *testing.T) {
-	run(t, Options{Segment: 1000, Window: 7000, Unsent: 3000}, func(t *testing.T, n *Network) {
-		a, b := connect(t, n.mustHost(t, 1, "x", 1e6, 0), n.mustHost(t, 2, "y", 0, 2e6))
+	run(t, Options{Segment: 1000, Window: 7000, Unsent: 3000, Resolution: 5 * time.Millisecond}, func(t *testing.T, n *Network) {
+		to := n.mustHost(t, 1, "y", 0, 2e6)
 		r := rand.NewChaCha8([32]byte{1})
-		want := make([]byte, 300_000)
-		_, _ = r.Read(want)
-		go func() {
-			for rest := want; len(rest) > 0; {
-				k := min(len(rest), 1+int(r.Uint64()%5000))
-				if _, err := a.Write(rest[:k]); err != nil {
-					t.Error(err)
+		var wg sync.WaitGroup
+		for i := range byte(4) {
+			a, b := connect(t, n.mustHost(t, 2+i, "x", 1e6, 0), to)
+			want := make([]byte, 300_000)
+			_, _ = r.Read(want)
+			seed := r.Uint64()
+			wg.Go(func() {
+				r := rand.New(rand.NewPCG(seed, 1))
+				for rest := want; len(rest) > 0; {
+					k := min(len(rest), 1+r.IntN(1<<r.IntN(13)))
+					if _, err := a.Write(rest[:k]); err != nil {
+						t.Error(err)
+					}
+					rest = rest[k:]
 				}
-				rest = rest[k:]
-			}
-			a.Close()
-		}()
-		got, err := io.ReadAll(b)
-		if err != nil || !bytes.Equal(got, want) {
-			t.Errorf("read %d bytes, %v: not what was written", len(got), err)
+				a.Close()
+			})
+			wg.Go(func() {
+				got, err := io.ReadAll(b)
+				if err != nil || !bytes.Equal(got, want) {
+					t.Errorf("read %d bytes, %v: not what was written", len(got), err)
+				}
+				b.Close()
+			})
 		}
-		b.Close()
+		wg.Wait()
 	})
 }
 
@@ -190,6 +201,51 @@ func TestFairTurns(t *testing.T) {
 		}
 		wg.Wait()
 	})
+}
+
+// TestWAN has ten hosts send to ten others over a WAN link that is a little
+// narrower than all of their own together.
+func TestWAN(t *testing.T) {
+	run(t, Options{}, func(t *testing.T, n *Network) {
+		n.Place("x").SetRates(1e6, 0)
+		n.Place("y").SetRates(0, 1e6)
+		var wg sync.WaitGroup
+		for i := range byte(10) {
+			a, b := connect(t, n.mustHost(t, 1+i, "x", 11e4, 0), n.mustHost(t, 11+i, "y", 0, 12e4))
+			send(a, 1e6)
+			wg.Go(func() {
+				_, d := receive(b)
+				near(t, "one of ten", d, 10*time.Second+took(defaultSegment, 11e4)) // until the first segments come
+			})
+		}
+		wg.Wait()
+	})
+}
+
+// TestSmallFirst has a message to a host whose downlink is busy.
+func TestSmallFirst(t *testing.T) {
+	for _, fifo := range []bool{false, true} {
+		run(t, Options{FIFO: fifo}, func(t *testing.T, n *Network) {
+			to := n.mustHost(t, 1, "", 0, 1e6)
+			a1, b1 := connect(t, n.mustHost(t, 2, "", 0, 0), to)
+			a2, b2 := connect(t, n.mustHost(t, 3, "", 0, 0), to)
+			send(a1, 1e6)
+			time.Sleep(20 * time.Millisecond) // its window is full
+			start := time.Now()
+			send(a2, 100)
+			_, _ = io.ReadFull(b2, make([]byte, 100))
+			want := time.Duration(0)
+			if fifo { // behind a window of the other connection
+				want = defaultWindow * time.Microsecond
+			}
+			if d := time.Since(start); d < want*9/10 || d > want+10*time.Millisecond {
+				t.Errorf("a message took %v with FIFO %v", d, fifo)
+			}
+			a1.Close()
+			b1.Close()
+			b2.Close()
+		})
+	}
 }
 
 func TestLatency(t *testing.T) {
@@ -318,30 +374,42 @@ func TestDeadlines(t *testing.T) {
 	})
 }
 
+// TestWheel checks that everything is handled when it is due, and in the order
+// of adding inside of a tick.
 func TestWheel(t *testing.T) {
 	w := newWheel(time.Millisecond)
 	r := rand.New(rand.NewPCG(1, 2))
-	want := 0
-	add := func() {
-		// From the past to three turns of the wheel ahead.
-		w.add(event{at: time.Duration(w.tick)*w.step + time.Duration(r.Int64N(int64(3*wheelSlots*w.step))) - 10*w.step})
-		want++
+	type want struct {
+		tick int64
+		n    int // of adding
 	}
-	for range 1000 {
+	wants := map[*segment]want{}
+	add := func() {
+		// From the past to three turns of the wheel ahead, often in the same tick.
+		tick := w.tick + r.Int64N(3*wheelSlots/100)*100 - 10
+		e := event{at: time.Duration(tick) * w.step, seg: new(segment)}
+		wants[e.seg] = want{max(tick, w.tick), len(wants)}
+		w.add(e)
+	}
+	for range 3000 {
 		add()
 	}
-	got, last := 0, int64(0)
-	for tick := int64(0); got < want; tick += 1 + r.Int64N(100) {
+	last := want{}
+	got := 0
+	for tick := int64(0); got < len(wants); tick += 1 + r.Int64N(100) {
 		w.run(tick, func(e event) {
-			due := max(w.tickOf(e.at), last)
-			if w.tick > tick || w.tick < due || due < last {
-				t.Fatalf("an event of tick %d was handled in %d of a run to %d", due, w.tick, tick)
+			x := wants[e.seg]
+			if x.tick != w.tick || x.tick > tick {
+				t.Fatalf("an event of tick %d was handled in %d of a run to %d", x.tick, w.tick, tick)
 			}
-			if got++; got < 3000 && r.IntN(2) == 0 {
+			if x.tick == last.tick && x.n < last.n {
+				t.Fatalf("in tick %d event %d was handled after event %d", x.tick, x.n, last.n)
+			}
+			last = x
+			if got++; len(wants) < 10000 {
 				add()
 			}
 		})
-		last = tick
 	}
 	if _, ok := w.next(); ok {
 		t.Error("there is a next tick, and no event")

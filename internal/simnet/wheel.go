@@ -24,6 +24,7 @@ type wheel struct {
 	ring [][]event
 	used []uint64 // bit set: the ring's slot has events
 	far  farEvents
+	seq  uint64 // of events added to far
 }
 
 const wheelSlots = 1 << 12 // a multiple of 64
@@ -39,7 +40,8 @@ func (w *wheel) tickOf(t time.Duration) int64 { return int64((t + w.step - 1) / 
 func (w *wheel) add(e event) {
 	tick := max(w.tickOf(e.at), w.tick)
 	if tick >= w.tick+wheelSlots {
-		heap.Push(&w.far, e)
+		w.seq++
+		heap.Push(&w.far, farEvent{e, tick, w.seq})
 		return
 	}
 	slot := tick % wheelSlots
@@ -60,7 +62,7 @@ func (w *wheel) next() (tick int64, ok bool) {
 		mask = ^uint64(0)
 	}
 	if len(w.far) > 0 {
-		return w.tickOf(w.far[0].at), true
+		return w.far[0].tick, true
 	}
 	return 0, false
 }
@@ -87,18 +89,29 @@ func (w *wheel) run(tick int64, handle func(event)) {
 // advance makes tick the current one and takes in what is no longer far.
 func (w *wheel) advance(tick int64) {
 	w.tick = max(w.tick, tick)
-	for len(w.far) > 0 && w.tickOf(w.far[0].at) < w.tick+wheelSlots {
-		w.add(heap.Pop(&w.far).(event))
+	for len(w.far) > 0 && w.far[0].tick < w.tick+wheelSlots {
+		w.add(heap.Pop(&w.far).(farEvent).event)
 	}
 }
 
-// farEvents is a heap of what does not fit into the ring.
-type farEvents []event
+// farEvent is an event that does not fit into the ring yet.
+type farEvent struct {
+	event
+	tick int64
+	seq  uint64 // keeps the order of adding inside a tick
+}
 
-func (f farEvents) Len() int           { return len(f) }
-func (f farEvents) Less(i, j int) bool { return f[i].at < f[j].at }
-func (f farEvents) Swap(i, j int)      { f[i], f[j] = f[j], f[i] }
-func (f *farEvents) Push(x any)        { *f = append(*f, x.(event)) }
+type farEvents []farEvent
+
+func (f farEvents) Len() int { return len(f) }
+func (f farEvents) Less(i, j int) bool {
+	if f[i].tick != f[j].tick {
+		return f[i].tick < f[j].tick
+	}
+	return f[i].seq < f[j].seq
+}
+func (f farEvents) Swap(i, j int) { f[i], f[j] = f[j], f[i] }
+func (f *farEvents) Push(x any)   { *f = append(*f, x.(farEvent)) }
 func (f *farEvents) Pop() any {
 	old := *f
 	e := old[len(old)-1]

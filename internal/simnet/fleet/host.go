@@ -123,7 +123,6 @@ func (h *host) retire(e *swarm.Torrent) {
 	s := e.Stats()
 	h.total.Downloaded += s.Downloaded
 	h.total.Uploaded += s.Uploaded
-	h.total.Wasted += s.Wasted
 	h.engine.Store(nil)
 }
 

@@ -49,7 +49,6 @@ type store struct {
 	release *release
 	mu      sync.Mutex
 	have    *bitfield.Set
-	written int64
 }
 
 func newStore(r *release, full bool) *store {
@@ -72,9 +71,6 @@ func (s *store) WriteAt(p []byte, off int64) (int, error) {
 	if !bytes.Equal(p, s.release.content[off:off+int64(len(p))]) {
 		return 0, errContent
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.written += int64(len(p))
 	return len(p), nil
 }
 
@@ -103,3 +99,6 @@ func (s *store) count() int {
 	defer s.mu.Unlock()
 	return s.have.Count()
 }
+
+// bytes is how much of the content it holds.
+func (s *store) bytes() int64 { return int64(s.count()) * s.release.info.PieceLength }

@@ -15,7 +15,7 @@ type Report struct {
 	All                  time.Duration // the last of all hosts, faulted ones too
 	Hosts, Done, Faulted int           // hosts; complete; that were killed at some time
 	SourceCopies         float64       // bytes that the source sent, headers and all, in contents
-	Wasted               float64       // payload that came twice or was bad, in contents a host
+	Wasted               float64       // payload that was of no use: came twice, unasked or bad, in contents a host
 	Overhead             float64       // bytes received beside the content, in contents a host
 	Finished             []time.Duration
 	Seconds              []Second
@@ -80,7 +80,7 @@ func (f *fleet) report(seconds []Second) *Report {
 		}
 		_, down := h.sim.Traffic()
 		received += float64(down) - float64(h.total.Downloaded)
-		wasted += float64(h.total.Wasted)
+		wasted += float64(h.total.Downloaded) - float64(h.store.bytes())
 		done := time.Duration(h.finished.Load())
 		if done == 0 {
 			continue

@@ -24,6 +24,7 @@ type ContentOptions struct {
 	Overwrite         bool
 	AllowOutsideLinks bool
 	Cache             storage.CachePolicy
+	FullCheck         bool // seed: hash everything before serving, not only a sample
 	ResumeDir         string // for resume records; "": beside the content, which a seed only reads
 }
 
@@ -126,7 +127,7 @@ func (s *share) run(ctx context.Context) error {
 	}
 	disk, err := storage.Open(s.o.Dir, info, hashes, storage.Options{
 		Cache: s.o.Cache, Overwrite: s.o.Overwrite, AllowOutsideLinks: s.o.AllowOutsideLinks,
-		Select: picked, ReadOnly: s.readOnly, ResumeDir: s.o.ResumeDir, Log: s.log,
+		Select: picked, ReadOnly: s.readOnly, Sample: !s.o.FullCheck, ResumeDir: s.o.ResumeDir, Log: s.log,
 	})
 	if err != nil {
 		return err

@@ -52,7 +52,18 @@ func (d *Disk) Check(ctx context.Context, progress func(done, total int64)) (*bi
 			return nil, err
 		}
 	}
+	if d.window != nil {
+		d.window.lookAround()
+	}
 	have, todo := seen.trust.sort()
+	if d.o.ReadOnly && d.o.Sample {
+		if fine, err := d.sample(ctx, seen, todo); err != nil {
+			return nil, err
+		} else if fine {
+			have.SetAll()
+			return have, nil
+		}
+	}
 	good := bitfield.New(todo.Len())
 	h := hashing{d: d, pieces: todo, progress: progress, result: func(p metainfo.Piece, ok bool, err error) {
 		if ok {

@@ -43,6 +43,9 @@ type Options struct {
 	// is created or changed. A resume record is used if there is one, and
 	// written only if ResumeDir is set.
 	ReadOnly bool
+	// Sample lets Check with ReadOnly believe content whose files have the right
+	// lengths after hashing only a few random pieces of what no record knows.
+	Sample bool
 	// Overwrite lets entries that are in the way be replaced; see the package
 	// comment.
 	Overwrite bool

@@ -11,9 +11,11 @@ import (
 )
 
 const seedLong = `Serves the content of one or more metafiles from DIR, where each lies under its
-metafile's own name. Content is checked before it is announced: by its record
-of an earlier check if nothing changed since, else by its hashes. The content's
-folder is only read; the records lie in --state-dir.
+metafile's own name. Content is checked before it is announced: every file must
+have its length, and a random sample of its pieces must match. Whoever fetches
+verifies every piece and tells the seed of a damaged one, which then checks all
+it has. --full-check hashes everything first, and remembers the result in
+--state-dir for as long as nothing changes. The content's folder is only read.
 
 With --watch every metafile that appears in that folder is served, and dropped
 when its file vanishes.`
@@ -61,6 +63,7 @@ func (s *shell) seedCommand() *cobra.Command {
 	flags.StringArrayVar(&o.Content.Peers, "peer", nil, "a peer to connect to, HOST:PORT (repeat)")
 	flags.BoolVar(&o.Content.AllowOutsideLinks, "allow-outside-links", false, "accept symlinks that point outside of the content")
 	flags.StringVar(&o.Content.ResumeDir, "state-dir", "", "folder that remembers what was checked (default: shoal in the user's state folder)")
+	flags.BoolVar(&o.Content.FullCheck, "full-check", false, "hash all content before serving it, not only a sample")
 	flags.StringVar(&cache, "cache", "keep", "what becomes of the content's pages in memory: keep or drop")
 	flags.StringVar(&topo, "topology", "", "YAML file with the data centres (checked only, for now)")
 	return cmd

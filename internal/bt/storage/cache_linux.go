@@ -37,12 +37,13 @@ func startWriteback(fd int, off, n int64) {
 }
 
 // dropPages writes what is dirty in a range and takes the range out of the page
-// cache.
+// cache, with the folios that stand out of it.
 func dropPages(fd int, off, n int64) {
 	const all = unix.SYNC_FILE_RANGE_WAIT_BEFORE | unix.SYNC_FILE_RANGE_WRITE | unix.SYNC_FILE_RANGE_WAIT_AFTER
 	// Advice both: a failing disk shows when the data is synced.
 	_ = unix.SyncFileRange(fd, off, n, all)
-	_ = unix.Fadvise(fd, off, n, unix.FADV_DONTNEED)
+	from, to := off&^(foliosUpTo-1), (off+n+foliosUpTo-1)&^(foliosUpTo-1)
+	_ = unix.Fadvise(fd, from, to-from, unix.FADV_DONTNEED)
 }
 
 // cached tells whether all of a range is in the page cache. false if unknown.

@@ -22,9 +22,6 @@ type fact struct {
 // regular tells whether it is a file with content.
 func (f fact) regular() bool { return f.there && f.kind.IsRegular() }
 
-// sameFile tells whether two looks were at one file.
-func (f fact) sameFile(g fact) bool { return f.device == g.device && f.inode == g.inode }
-
 // record is what the resume record keeps of it.
 func (f fact) record() record.File {
 	if !f.regular() {

@@ -92,11 +92,7 @@ func (h *hashing) readAhead(behind int) {
 		return
 	}
 	from := h.d.info.PieceOffset(metainfo.Piece(next))
-	h.d.eachFileRange(from, min(from+hashRun, h.d.info.Length()), func(fd int, off, n int64) {
-		if n >= hashBuffer { // small files are read in one go anyway
-			willRead(fd, off, n)
-		}
-	})
+	h.d.eachFileRange(from, min(from+hashRun, h.d.info.Length()), worthAsking, willRead)
 }
 
 func (h *hashing) tell(p metainfo.Piece, ok bool, err error) {

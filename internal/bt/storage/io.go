@@ -158,7 +158,7 @@ func (d *Disk) Extent(off, n int64) (file *os.File, fileOff, length int64, relea
 	if err != nil {
 		return nil, 0, 0, func() {}, err
 	}
-	if d.window == nil || d.window.foreign(h.val, fileOff, off, s.Length) {
+	if d.window == nil {
 		return h.val.asFile(d.path(index)), fileOff, s.Length, h.release, nil
 	}
 	return h.val.asFile(d.path(index)), fileOff, s.Length, func() {

@@ -60,6 +60,9 @@ func (d *Disk) Verify(ctx context.Context, progress func(done, total int64)) (Re
 		return Report{}, err
 	}
 	v.facts = facts
+	if d.window != nil {
+		d.window.lookAround()
+	}
 	for _, b := range blocked {
 		v.tell(b.path, WrongType, "%s", b.reason())
 	}

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"net/netip"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -50,9 +51,13 @@ func (g *Get) Run(ctx context.Context) error {
 		meta, content := d.Meta, g.Content
 		if meta == nil {
 			content.Peers = append(content.Peers[:len(content.Peers):len(content.Peers)], d.Magnet.Peers...)
-			meta, err = p.fetchMetadata(ctx, d.Magnet, content)
+			var met []netip.AddrPort
+			meta, met, err = p.fetchMetadata(ctx, d.Magnet, content)
 			if err != nil {
 				return err
+			}
+			for _, a := range met {
+				content.Peers = append(content.Peers, a.String())
 			}
 		}
 		for _, w := range meta.Warnings {

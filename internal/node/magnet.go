@@ -18,8 +18,9 @@ import (
 // zero, which would make us a seed.
 const unknownLeft = 16 << 10
 
-// fetchMetadata gets the info dictionary of a magnet link from peers (BEP 9).
-func (p *process) fetchMetadata(ctx context.Context, m *metainfo.Magnet, o ContentOptions) (*metainfo.Metafile, error) {
+// fetchMetadata gets the info dictionary of a magnet link from peers (BEP 9),
+// and tells which peers it has met.
+func (p *process) fetchMetadata(ctx context.Context, m *metainfo.Magnet, o ContentOptions) (*metainfo.Metafile, []netip.AddrPort, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	found := make(chan []netip.AddrPort, 16)
@@ -39,7 +40,7 @@ func (p *process) fetchMetadata(ctx context.Context, m *metainfo.Magnet, o Conte
 		Found: func(_ metainfo.InfoHash, peers []netip.AddrPort) { offer(peers) },
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var g errgroup.Group
 	g.Go(func() error { return trackers.Run(ctx) })
@@ -56,12 +57,12 @@ func (p *process) fetchMetadata(ctx context.Context, m *metainfo.Magnet, o Conte
 			}
 		}
 	})
-	res, err := metafetch.Fetch(ctx, metafetch.Options{Magnet: *m, PeerID: p.id, Peers: found, Dial: p.dial, Log: p.Log})
+	res, err := metafetch.Fetch(ctx, metafetch.Options{Magnet: *m, PeerID: p.id, Peers: found, Dial: p.dial, AllowOutsideLinks: o.AllowOutsideLinks, Log: p.Log})
 	cancel()
 	g.Wait()
 	if err != nil {
-		return nil, fmt.Errorf("get the metadata of the magnet link from peers: %w", err)
+		return nil, nil, fmt.Errorf("get the metadata of the magnet link from peers: %w", err)
 	}
 	meta.Info, meta.Layers = res.Info, res.Layers
-	return meta, nil
+	return meta, res.Peers, nil
 }

@@ -24,7 +24,7 @@ type ContentOptions struct {
 	Overwrite         bool
 	AllowOutsideLinks bool
 	Cache             storage.CachePolicy
-	FullCheck         bool // seed: hash everything before serving, not only a sample
+	FullCheck         bool   // seed: hash everything before serving, not only a sample
 	ResumeDir         string // for resume records; "": beside the content, which a seed only reads
 }
 

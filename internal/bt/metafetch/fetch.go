@@ -35,11 +35,12 @@ const (
 
 // Options of a fetch. Magnet, PeerID and Peers are required.
 type Options struct {
-	Magnet metainfo.Magnet
-	PeerID [20]byte
-	Peers  <-chan []netip.AddrPort                                          // grows while it runs
-	Dial   func(ctx context.Context, addr netip.AddrPort) (net.Conn, error) // nil: TCP
-	Log    *slog.Logger
+	Magnet            metainfo.Magnet
+	PeerID            [20]byte
+	Peers             <-chan []netip.AddrPort // grows while it runs
+	AllowOutsideLinks bool
+	Dial              func(ctx context.Context, addr netip.AddrPort) (net.Conn, error) // nil: TCP
+	Log               *slog.Logger
 }
 
 // Result is what was found: a valid info dictionary, and its piece layers as
@@ -47,6 +48,7 @@ type Options struct {
 type Result struct {
 	Info   *metainfo.Info
 	Layers metainfo.Layers
+	Peers  []netip.AddrPort // everyone heard of, who gave it first
 }
 
 // errNoLayers means that a peer has the info dictionary but not the layers.
@@ -111,6 +113,12 @@ func (r *round) run(ctx context.Context) (Result, error) {
 		case a := <-r.results:
 			r.busy--
 			if res, ok := r.judge(a); ok {
+				res.Peers = []netip.AddrPort{a.addr}
+				for other := range r.tried {
+					if other != a.addr {
+						res.Peers = append(res.Peers, other)
+					}
+				}
 				return res, nil
 			}
 		case <-again.C: // everybody may know more by now
@@ -165,7 +173,7 @@ func askPeer(ctx context.Context, o Options, addr netip.AddrPort, attempt int, k
 	}
 	defer nc.Close()
 	defer context.AfterFunc(ctx, func() { nc.Close() })()
-	p := &talk{nc: nc}
+	p := &talk{nc: nc, outside: o.AllowOutsideLinks}
 	if err := p.hello(o, attempt); err != nil {
 		return res, err
 	}
@@ -183,9 +191,10 @@ func askPeer(ctx context.Context, o Options, addr netip.AddrPort, attempt int, k
 
 // talk is one blocking conversation.
 type talk struct {
-	nc  net.Conn
-	ext wire.ExtHandshake
-	buf []byte
+	nc      net.Conn
+	ext     wire.ExtHandshake
+	buf     []byte
+	outside bool // links may lead out of the tree
 }
 
 // hello shakes hands and waits for the ext handshake.
@@ -319,7 +328,7 @@ func (p *talk) fetchInfo(m metainfo.Magnet) (*metainfo.Info, error) {
 	if err := matches(m, raw); err != nil {
 		return nil, err
 	}
-	return metainfo.ParseInfo(raw)
+	return metainfo.Options{AllowOutsideLinks: p.outside}.ParseInfo(raw)
 }
 
 func (p *talk) metadataPart(want int, size int64) ([]byte, error) {

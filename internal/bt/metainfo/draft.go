@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 
 	"shoal/internal/bt/bencode"
 )
@@ -113,12 +112,35 @@ func (d *Draft) Encode() ([]byte, error) {
 	return e.Finish()
 }
 
+// padFolder is the folder that pad files are said to lie in: ".pad" (BEP 47),
+// or the first name like it that the release does not have itself. Their names
+// in it are all different, because rtorrent refuses a metafile that names a
+// file twice.
+func (d *Draft) padFolder() string {
+	taken := map[string]bool{}
+	for n := range d.Files {
+		if len(d.Files[n].Path) > 0 {
+			taken[d.Files[n].Path[0]] = true
+		}
+	}
+	for n := range d.Dirs {
+		if len(d.Dirs[n].Path) > 0 {
+			taken[d.Dirs[n].Path[0]] = true
+		}
+	}
+	folder := ".pad"
+	for n := 1; taken[folder]; n++ {
+		folder = fmt.Sprintf(".pad%d", n)
+	}
+	return folder
+}
+
 // encodeFiles writes the v1 file list, in a hybrid with the padding that brings
 // every file to a piece boundary.
 func (d *Draft) encodeFiles(e *bencode.Encoder) {
 	e.Key("files")
 	e.List()
-	end := int64(0)
+	end, pads, folder := int64(0), 0, d.padFolder()
 	for n := range d.Files {
 		f := &d.Files[n]
 		if pad := f.Offset - end; f.Length > 0 && pad > 0 {
@@ -128,8 +150,9 @@ func (d *Draft) encodeFiles(e *bencode.Encoder) {
 			e.Key("length")
 			e.Int(pad)
 			e.Key("path")
-			encodePath(e, []string{".pad", strconv.FormatInt(pad, 10)})
+			encodePath(e, []string{folder, fmt.Sprintf("%d-%d", pads, pad)})
 			e.End()
+			pads++
 		}
 		if f.Length > 0 {
 			end = f.end()

@@ -56,7 +56,7 @@ func TestParseInfoAccepts(t *testing.T) {
 		"hybrid single":     {hybridSingle, "[] 5@0"},
 		"odd piece length":  {with(single1, dict{"piece length": 12345}), "[] 20000@0"},
 		"huge piece length": {with(single1, dict{"piece length": MaxPieceLength, "pieces": hashes20(1)}), "[] 20000@0"},
-		"pad by path":       {file1(dict{"path": list{".pad", "6"}}), "[a] 5@0"},
+		"path of a pad":     {file1(dict{"path": list{".pad", "6"}}), "[a] 5@0 [.pad 6] 6@5"},
 		"pad without path":  {file1(dict{"path": nil, "attr": "p"}), "[a] 5@0"},
 		"no pad":            {file1(dict{"path": list{".pad", "6x"}}), "[a] 5@0 [.pad 6x] 6@5"},
 		"link without length": {

@@ -120,25 +120,6 @@ func collectV1(v bencode.Value) (e entryV1) {
 	return e
 }
 
-// isPadding tells padding by its attribute, or by the path that BEP 47
-// recommends.
-func (e *entryV1) isPadding() bool {
-	if e.has('p') {
-		return true
-	}
-	if e.path.Len() != 2 {
-		return false
-	}
-	n := 0
-	for v := range e.path.List() {
-		b, _ := v.Bytes()
-		if n == 0 && string(b) != ".pad" {
-			return false
-		}
-		if n == 1 {
-			return len(b) > 0 && len(bytes.Trim(b, "0123456789")) == 0
-		}
-		n++
-	}
-	return false
-}
+// isPadding tells padding by its attribute. The path does not matter: a release
+// may have a folder of the name that BEP 47 recommends.
+func (e *entryV1) isPadding() bool { return e.has('p') }

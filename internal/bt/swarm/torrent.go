@@ -120,7 +120,7 @@ func New(o Options) (*Torrent, error) {
 		o: o, events: make(chan event, eventQueue), done: make(chan struct{}),
 		completed: make(chan struct{}), have: newHaves(o.Have),
 	}
-	t.stats.Store(&Stats{})
+	t.stats.Store(o.before())
 	return t, nil
 }
 
@@ -139,6 +139,26 @@ func (t *Torrent) Run(parent context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// before is the figures until the loop runs: a tracker that is told too early
+// that nothing is left takes us for a seed.
+func (o *Options) before() *Stats {
+	st := &Stats{Pieces: o.Info.NumPieces(), State: "starting"}
+	for i := range o.Info.NumPieces() {
+		if o.Want != nil && !o.Want.Has(i) {
+			continue
+		}
+		p, _ := o.Info.Piece(uint32(i))
+		st.Want++
+		st.BytesWant += o.Info.PieceData(p)
+		if o.Have.Has(i) {
+			st.Have++
+			st.BytesDone += o.Info.PieceData(p)
+		}
+	}
+	st.Left = st.BytesWant - st.BytesDone
+	return st
 }
 
 // post hands an event to the loop; false once the loop has ended.

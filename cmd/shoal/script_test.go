@@ -35,6 +35,10 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("GORACE", "atexit_sleep_ms=0") // else each of a hundred processes sleeps for a second at its end
+			return nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code": exitCode, "freeport": freePort, "await": awaitPage, "await-file": awaitFile, "signal": sendSignal,
 		},

@@ -20,26 +20,45 @@ const (
 // run while pieces are written; who writes makes what is not there yet. A full
 // disk is an ErrNoSpace; Allocate may then be called again.
 func (d *Disk) Allocate(ctx context.Context) error {
+	if d.o.ReadOnly {
+		return errReadOnly
+	}
+	if err := d.rec.ready(); err != nil {
+		return err
+	}
 	var able atomic.Bool
-	able.Store(true)
 	if top, err := d.tree.folder(0, true); err != nil {
 		return err
 	} else {
 		able.Store(canReserve(top.val.fd()))
 		top.release()
 	}
+	if err := d.makeFolders(ctx); err != nil {
+		return err
+	}
 	return d.eachFile(ctx, func(i int) error {
-		if i == d.lay.parts() || !d.is(i, chosen) {
-			return nil
-		}
-		if err := d.makeFolder(d.lay.files[i].folder); err != nil {
-			return err
-		}
-		if !d.content(i) || d.length(i) < reserveFrom || d.complete(i) {
+		if i == d.lay.parts() || d.length(i) < reserveFrom || !d.content(i) || d.complete(i) {
 			return nil
 		}
 		return d.reserve(ctx, i, &able)
 	})
+}
+
+// makeFolders makes the folders of all that is chosen.
+func (d *Disk) makeFolders(ctx context.Context) error {
+	made := make([]bool, len(d.lay.folders))
+	for i := range d.info.Files {
+		if folder := d.lay.files[i].folder; !made[folder] && d.is(i, chosen) {
+			if err := d.makeFolder(folder); err != nil {
+				return err
+			}
+			made[folder] = true
+		}
+		if i%scanBatch == 0 && ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+	return nil
 }
 
 func (d *Disk) makeFolder(i int32) error {

@@ -222,13 +222,16 @@ func (d *Disk) adopt(seen *survey, have *bitfield.Set) {
 // is changed twice within a tick looks the same after both.
 const settleTime = 20 * time.Millisecond
 
-// seal writes down how all files look now, when nothing is being written.
-func (d *Disk) seal(ctx context.Context) error {
-	facts, _, err := d.scan(ctx)
-	if err != nil {
-		return err
+// seal writes down how all files look now, when nothing is being written. facts
+// are looks that were taken since then; nil: take them.
+func (d *Disk) seal(ctx context.Context, facts []fact, since time.Time) (err error) {
+	if facts == nil {
+		if facts, _, err = d.scan(ctx); err != nil {
+			return err
+		}
 	}
-	if newest := newestChange(facts); time.Since(time.Unix(0, newest)) < settleTime {
+	young := since.Add(-settleTime).UnixNano()
+	if newestChange(facts) > young {
 		pause := time.NewTimer(settleTime) // not synchronisation: see settleTime
 		defer pause.Stop()
 		select {
@@ -236,8 +239,12 @@ func (d *Disk) seal(ctx context.Context) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		if facts, _, err = d.scan(ctx); err != nil {
-			return err
+		for i, f := range facts {
+			if f.changed > young {
+				if facts[i], err = d.look(i); err != nil {
+					return err
+				}
+			}
 		}
 	}
 	return d.rec.closeWith(recordFiles(facts))

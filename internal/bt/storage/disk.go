@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"shoal/internal/bt/bitfield"
 	"shoal/internal/bt/metainfo"
@@ -201,7 +202,7 @@ func (d *Disk) Close() error {
 	}
 	var err error
 	if d.rec.isOpen() {
-		err = d.seal(context.Background())
+		err = d.seal(context.Background(), nil, time.Now())
 	}
 	d.open.close()
 	d.tree.close()

@@ -3,6 +3,8 @@ package storage
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"time"
 
@@ -32,7 +34,7 @@ func (d *Disk) syncLoop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-sync.C:
-			if err := d.checkpoint(ctx); err != nil {
+			if err := d.checkpoint(ctx); err != nil && ctx.Err() == nil {
 				d.log.Warn("content could not be made durable; a power loss would cost more hashing", "err", err)
 			}
 		case <-compact.C:
@@ -56,6 +58,7 @@ func (d *Disk) checkpoint(ctx context.Context) error {
 		return nil
 	}
 	if err := d.syncChanged(ctx); err != nil {
+		d.distrust(err)
 		return err
 	}
 	r.mu.Lock()
@@ -68,6 +71,38 @@ func (d *Disk) checkpoint(ctx context.Context) error {
 	r.fresh = append([]uint32(nil), r.fresh[fresh:]...)
 	r.note(record.DurableUpTo(n))
 	return nil
+}
+
+// errNotStored is in the chain of the error of a sync.
+var errNotStored = errors.New("the disk failed to store what was written")
+
+// notStored marks the error of a sync call, if it is one.
+func notStored(err error) error {
+	if err == nil || errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errNotStored, err)
+}
+
+// distrust takes back all pieces that are not durable if a sync has failed. The
+// kernel has then thrown away what it could not write, and tells so only once:
+// later reads may return what was on the disk before.
+func (d *Disk) distrust(err error) {
+	if !errors.Is(err, errNotStored) {
+		return
+	}
+	r := d.rec
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	lost := 0
+	for p := r.state.Have.Next(0); p >= 0; p = r.state.Have.Next(p + 1) {
+		if !r.state.Durable.Has(p) {
+			r.note(record.Entry{Kind: record.Lost, A: uint32(p), B: 1})
+			lost++
+		}
+	}
+	r.fresh = nil
+	d.log.Error("written content is taken for lost", "pieces", lost, "dir", d.tree.dir, "err", err)
 }
 
 // syncChanged syncs the files that were written since the last time.
@@ -100,10 +135,13 @@ func (d *Disk) syncEach(ctx context.Context, files []int) error {
 			return err
 		}
 		h, err := d.hold(i, false)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // Finish will tell
+		}
 		if err != nil {
 			return err
 		}
-		err = syncData(h.val.fd)
+		err = notStored(syncData(h.val.fd))
 		h.release()
 		if err != nil {
 			return fault("sync", d.path(i), err)

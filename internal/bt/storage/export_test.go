@@ -1,6 +1,10 @@
 package storage
 
-import "context"
+import (
+	"context"
+
+	"golang.org/x/sys/unix"
+)
 
 // Crash ends d as kill -9 does: nothing is written any more, and the kernel
 // takes descriptors and locks back.
@@ -58,4 +62,20 @@ func (d *Disk) Durable() int {
 	d.rec.mu.Lock()
 	defer d.rec.mu.Unlock()
 	return d.rec.state.Durable.Count()
+}
+
+// Needed is how much space Preflight asks for.
+func (d *Disk) Needed(ctx context.Context) int64 {
+	facts, _, err := d.scan(ctx)
+	if err != nil {
+		return -1
+	}
+	return d.needed(facts)
+}
+
+// FailSync is what happens when the disk fails to store what was written.
+func (d *Disk) FailSync() error {
+	err := fault("sync", "a file", notStored(unix.EIO))
+	d.distrust(err)
+	return err
 }

@@ -54,6 +54,24 @@ func TestReservedCounts(t *testing.T) {
 	}
 }
 
+// TestSparseFileCounts: of a file with holes only what it holds is counted.
+func TestSparseFileCounts(t *testing.T) {
+	data := storagetest.Bytes(8<<20, 1)
+	tor, dir := storagetest.Make(t, metainfo.Hybrid, 1<<20, storagetest.Entry{Path: "f", Data: data}, storagetest.Entry{Path: "x"}), t.TempDir()
+	must(t, os.MkdirAll(path(dir, ""), 0o755))
+	f, err := os.Create(path(dir, "f"))
+	must(t, err)
+	_, err = f.WriteAt(data[2<<20:5<<20], 2<<20)
+	must(t, err, f.Truncate(8<<20), f.Close())
+	d := open(t, dir, tor, storage.Options{})
+	if n := d.Needed(t.Context()); n != 5<<20 {
+		t.Errorf("needs %d bytes, want %d", n, 5<<20)
+	}
+	if have, _ := check(t, d); have.Count() != 3 {
+		t.Errorf("have %d pieces, want 3", have.Count())
+	}
+}
+
 func TestWaitSpace(t *testing.T) {
 	tor := library(t, metainfo.V1)
 	d := open(t, t.TempDir(), tor, storage.Options{})

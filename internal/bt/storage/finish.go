@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"shoal/internal/bt/metainfo"
 )
@@ -19,26 +20,37 @@ func (d *Disk) Finish(ctx context.Context) error {
 	if err := d.allThere(); err != nil {
 		return err
 	}
-	err := d.eachFile(ctx, func(i int) error {
+	start, facts := time.Now(), make([]fact, len(d.lay.files))
+	err := d.eachFile(ctx, func(i int) (err error) {
 		switch {
-		case i == d.lay.parts() || !d.is(i, chosen):
-			return nil
+		case !d.is(i, chosen):
+		case i == d.lay.parts():
+			facts[i], err = d.look(i)
 		case d.info.Files[i].IsLink():
-			return d.finishLink(i)
+			err = d.finishLink(i)
+		default:
+			facts[i], err = d.finishFile(i)
 		}
-		return d.finishFile(i)
+		return err
 	})
 	if err != nil {
 		return err
+	}
+	if d.o.Select == nil && facts[d.lay.parts()].there {
+		if err := d.removeParts(); err != nil {
+			return err
+		}
+		facts[d.lay.parts()] = fact{}
 	}
 	if err := d.finishFolders(); err != nil {
 		return err
 	}
 	if err := d.syncAll(ctx); err != nil {
+		d.distrust(err)
 		return err
 	}
 	d.rec.allDurable()
-	if err := d.seal(ctx); err != nil {
+	if err := d.seal(ctx, facts, start); err != nil {
 		d.log.Warn("content is complete, but the resume record cannot be written; the next start will hash it", "err", err)
 	}
 	return nil
@@ -57,6 +69,16 @@ func (d *Disk) allThere() error {
 		return fmt.Errorf("storage: not complete: %d files lack pieces, %s first", missing, d.path(first))
 	}
 	return nil
+}
+
+// removeParts removes the part file of an earlier selection, of which every file
+// has its own bytes by now.
+func (d *Disk) removeParts() error {
+	parts := d.lay.parts()
+	d.open.drop(int32(parts))
+	d.clear(parts, there)
+	err := d.tree.in(parts, false, func(dir *folderHandle, name string) error { return dir.Remove(name) })
+	return d.fault("remove", parts, err)
 }
 
 // finishLink makes a symbolic link, or finds the right one.
@@ -82,34 +104,35 @@ func (d *Disk) finishLink(file int) error {
 	})
 }
 
-// finishFile makes an empty file, cuts one that is too long, and sets the mode.
-func (d *Disk) finishFile(file int) error {
-	f, err := d.look(file)
-	if err != nil {
-		return err
+// finishFile makes an empty file, cuts one that is too long, sets the mode, and
+// returns how the file looks then.
+func (d *Disk) finishFile(file int) (f fact, err error) {
+	if f, err = d.look(file); err != nil {
+		return f, err
 	}
 	if d.is(file, replaced) || d.is(file, cut) || !f.there && d.length(file) == 0 {
 		if f, err = d.settle(file); err != nil {
-			return err
+			return f, err
 		}
 	}
 	switch {
 	case !f.there:
-		return fault("finish", d.path(file), fs.ErrNotExist)
+		return f, fault("finish", d.path(file), fs.ErrNotExist)
 	case !f.kind.IsRegular():
-		return &typeError{d.path(file), f.kind, "file"}
+		return f, &typeError{d.path(file), f.kind, "file"}
 	case f.size != d.length(file):
-		return fault("finish", d.path(file), fmt.Errorf("it has %d bytes instead of %d: something else changed it", f.size, d.length(file)))
+		return f, fault("finish", d.path(file), fmt.Errorf("it has %d bytes instead of %d: something else changed it", f.size, d.length(file)))
 	}
 	want, ok := finalMode(&d.info.Files[file], f.kind)
 	if !ok || want == f.kind {
-		return nil
+		return f, nil
 	}
-	err = d.tree.in(file, false, func(dir *folderHandle, name string) error {
-		return wrap("set the mode of", d.path(file), dir.Chmod(name, want))
-	})
+	err = d.tree.in(file, false, func(dir *folderHandle, name string) error { return dir.Chmod(name, want) })
 	d.rec.stamp()
-	return err
+	if err != nil {
+		return f, fault("set the mode of", d.path(file), err)
+	}
+	return d.look(file)
 }
 
 // settle opens the file for writing, which makes or replaces it, and cuts it.
@@ -200,7 +223,7 @@ func (d *Disk) syncVolume() error {
 		return err
 	}
 	defer top.release()
-	return wrap("sync", d.tree.dir, syncVolume(top.val.fd()))
+	return wrap("sync", d.tree.dir, notStored(syncVolume(top.val.fd())))
 }
 
 // syncFiles syncs file by file and folder by folder, where there is no call for
@@ -215,7 +238,7 @@ func (d *Disk) syncFiles(ctx context.Context) error {
 			return err
 		}
 		defer h.release()
-		return wrap("sync", d.path(i), syncData(h.val.fd))
+		return wrap("sync", d.path(i), notStored(syncData(h.val.fd)))
 	})
 	for i := range d.lay.folders {
 		if err != nil {
@@ -235,5 +258,5 @@ func (d *Disk) syncFolder(i int32) error {
 		return err
 	}
 	defer h.release()
-	return wrap("sync folder", d.lay.folderPath(i), h.val.dir.Sync())
+	return wrap("sync folder", d.lay.folderPath(i), notStored(h.val.dir.Sync()))
 }

@@ -251,6 +251,9 @@ func TestSelect(t *testing.T) {
 			if r, err := d.Verify(t.Context(), nil); err != nil || !r.OK() {
 				t.Errorf("verify of all: %+v, %v", r, err)
 			}
+			if left, err := filepath.Glob(filepath.Join(dir, ".*.parts")); err != nil || len(left) > 0 {
+				t.Errorf("the part file is still there: %v, %v", left, err)
+			}
 			must(t, d.Close())
 
 			// And back: the boundary pieces are not in the part file now.

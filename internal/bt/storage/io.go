@@ -134,7 +134,7 @@ func (d *Disk) writeSegment(s metainfo.Segment, off int64, p []byte) (int, error
 		d.set(file, dirty)
 	}
 	n, err := h.val.writeAt(p, fileOff)
-	return n, wrap("write", d.path(file), err)
+	return n, d.fault("write", file, err)
 }
 
 // Extent returns the open file behind the offset off of piece space, the offset

@@ -16,7 +16,7 @@ func (d *Disk) hold(file int, write bool) (*slot[*handle], error) {
 				return d.openToWrite(file)
 			}
 			fd, err := d.tree.open(file, unix.O_RDONLY)
-			return &handle{fd: fd}, wrap("open", d.path(file), err)
+			return &handle{fd: fd}, d.fault("open", file, err)
 		})
 		if err != nil {
 			return nil, err
@@ -33,7 +33,10 @@ func (d *Disk) hold(file int, write bool) (*slot[*handle], error) {
 // to complete.
 func (d *Disk) openToWrite(file int) (*handle, error) {
 	if d.o.ReadOnly {
-		return nil, fault("open", d.path(file), errReadOnly)
+		return nil, errReadOnly
+	}
+	if err := d.rec.ready(); err != nil {
+		return nil, err
 	}
 	if err := d.prepare(file); err != nil {
 		return nil, err
@@ -41,7 +44,7 @@ func (d *Disk) openToWrite(file int) (*handle, error) {
 	if !d.is(file, there) {
 		fd, err := d.create(file)
 		if err == nil || !errors.Is(err, fs.ErrExist) {
-			return &handle{fd: fd, write: true}, wrap("create", d.path(file), err)
+			return &handle{fd: fd, write: true}, d.fault("create", file, err)
 		}
 		d.set(file, there) // and ours, or create had said so
 	}
@@ -52,10 +55,10 @@ func (d *Disk) openToWrite(file int) (*handle, error) {
 		}
 		fd, err = d.tree.open(file, unix.O_RDWR)
 	}
-	return &handle{fd: fd, write: true}, wrap("open", d.path(file), err)
+	return &handle{fd: fd, write: true}, d.fault("open", file, err)
 }
 
-var errReadOnly = errors.New("the torrent is opened for seeding only")
+var errReadOnly = errors.New("storage: the torrent is opened for seeding only")
 
 // create makes a new file and tells the record beforehand that it is ours.
 func (d *Disk) create(file int) (fd int, err error) {
@@ -125,4 +128,12 @@ func (d *Disk) openFolder(file int) error {
 		}
 		return dir.Chmod(".", st.Mode().Perm()|0o700)
 	})
+}
+
+// fault is the function fault for a file of the torrent, or nil for no error.
+func (d *Disk) fault(op string, file int, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fault(op, d.path(file), err)
 }

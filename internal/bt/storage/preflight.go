@@ -31,8 +31,10 @@ func (d *Disk) Preflight(ctx context.Context) error {
 	d.mu.Lock()
 	d.seen = seen
 	d.mu.Unlock()
-	if err := d.writable(); err != nil {
-		return err
+	if d.lacks(seen.facts) {
+		if err := d.writable(); err != nil {
+			return err
+		}
 	}
 	if d.o.Sparse {
 		return nil
@@ -80,6 +82,16 @@ func (d *Disk) conflicts(found []Conflict) error {
 	return &ConflictError{Dir: d.tree.dir, Conflicts: found}
 }
 
+// lacks tells whether anything is absent or short, so that we have to write.
+func (d *Disk) lacks(facts []fact) bool {
+	for i := range d.info.Files {
+		if f := facts[i]; d.is(i, chosen) && (!f.there || f.size < d.length(i)) {
+			return true
+		}
+	}
+	return false
+}
+
 // diskBlock is the unit in which file systems give space away, near enough.
 const diskBlock = 4 << 10
 
@@ -91,11 +103,26 @@ func (d *Disk) needed(facts []fact) (bytes int64) {
 		}
 		size := (d.length(i) + diskBlock - 1) &^ (diskBlock - 1)
 		if !d.is(i, replaced) {
-			size -= facts[i].allocated
+			size -= d.stored(i, facts[i])
 		}
 		bytes += max(size, 0)
 	}
 	return bytes
+}
+
+// stored is how many bytes of a file have a place on disk. On a file system that
+// compresses, what is stored takes fewer blocks than bytes; there the holes
+// tell.
+func (d *Disk) stored(file int, f fact) int64 {
+	if !f.regular() || f.allocated >= f.size || f.size < holeFrom {
+		return max(f.allocated, 0)
+	}
+	h, err := d.hold(file, false)
+	if err != nil {
+		return f.allocated
+	}
+	defer h.release()
+	return max(f.allocated, dataBytes(h.val.fd, f.size))
 }
 
 // writable tells whether we may make entries in the destination folder, or make

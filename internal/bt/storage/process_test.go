@@ -208,6 +208,13 @@ func TestRoleNobody(t *testing.T) {
 	if have, _ := check(t, seed); !have.All() {
 		t.Errorf("seed has %d of %d", have.Count(), have.Len())
 	}
+	// And a get that finds it complete has nothing to write.
+	again := open(t, filepath.Join(dir, "done"), tor, storage.Options{})
+	must(t, again.Preflight(t.Context()))
+	if have, _ := check(t, again); !have.All() {
+		t.Errorf("get has %d of %d", have.Count(), have.Len())
+	}
+	must(t, again.Finish(t.Context()))
 	// A finished tree of ours, whose folders and files are read-only, is repaired.
 	mine, err := os.MkdirTemp("", "shoal-storage-nobody")
 	must(t, err)

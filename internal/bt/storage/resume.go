@@ -150,6 +150,16 @@ func (r *resume) add(entries ...record.Entry) error {
 	return nil
 }
 
+// ready takes the record for this process, before anything on disk is changed.
+func (r *resume) ready() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.mute || r.f != nil {
+		return nil
+	}
+	return r.begin()
+}
+
 // note is add for what may be forgotten: failing costs re-hashing and no data.
 // The caller holds mu.
 func (r *resume) note(entries ...record.Entry) {
@@ -238,7 +248,7 @@ func (r *resume) take() (*os.Root, *os.File, error) {
 	f, err := r.lock(root)
 	if err != nil {
 		_ = root.Close() // the first error is the one to tell
-		return nil, nil, fault("take", r.path(), err)
+		return nil, nil, fault("take resume record", r.path(), err)
 	}
 	return root, f, nil
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"shoal/internal/bt/bitfield"
 	"shoal/internal/bt/metainfo"
 	"shoal/internal/bt/storage"
@@ -316,6 +318,32 @@ func subset(have *bitfield.Set, of []int) bool {
 		}
 	}
 	return true
+}
+
+// TestDiskFailsToStore: what the kernel could not write is not believed, not
+// even when it can still be read from the cache.
+func TestDiskFailsToStore(t *testing.T) {
+	tor, dir := library(t, metainfo.V1), t.TempDir()
+	d := open(t, dir, tor, storage.Options{})
+	storagetest.Put(t, tor, d, 0)
+	must(t, d.Checkpoint())
+	storagetest.Put(t, tor, d, 1)
+	if err := d.FailSync(); !errors.Is(err, unix.EIO) {
+		t.Errorf("the cause is lost: %v", err)
+	}
+	if have := d.Have(); !slices.Equal(list(have), []int{0}) {
+		t.Errorf("have %v", list(have))
+	}
+	for p := metainfo.Piece(2); int(p) < tor.Info.NumPieces(); p++ {
+		storagetest.Put(t, tor, d, p)
+	}
+	if err := d.Finish(t.Context()); err == nil {
+		t.Error("finished without a piece that was not stored")
+	}
+	d.Crash()
+	if have, hashed := check(t, open(t, dir, tor, storage.Options{})); have.Has(1) || hashed != 0 {
+		t.Errorf("have %v, hashed %d", list(have), hashed)
+	}
 }
 
 func TestForget(t *testing.T) {

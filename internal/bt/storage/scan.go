@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"slices"
-	"sync"
 	"syscall"
 
 	"golang.org/x/sync/errgroup"
@@ -38,27 +36,46 @@ func (d *Disk) eachFile(ctx context.Context, do func(file int) error) error {
 // scan stats every chosen file. Folders that are none are told as conflicts;
 // what lies below them is absent.
 func (d *Disk) scan(ctx context.Context) ([]fact, []*typeError, error) {
+	present, blocked, err := d.scanFolders(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
 	facts := make([]fact, len(d.lay.files))
-	var mu sync.Mutex
-	var blocked []*typeError
-	err := d.eachFile(ctx, func(i int) error {
-		if !d.is(i, chosen) {
+	err = d.eachFile(ctx, func(i int) error {
+		if !d.is(i, chosen) || !present[d.lay.files[i].folder] {
 			return nil
 		}
-		f, err := d.look(i)
-		var wrong *typeError
-		if errors.As(err, &wrong) {
-			mu.Lock()
-			defer mu.Unlock()
-			if !slices.ContainsFunc(blocked, func(e *typeError) bool { return e.path == wrong.path }) {
-				blocked = append(blocked, wrong)
-			}
-			return nil
-		}
-		facts[i] = f
+		var err error
+		facts[i], err = d.look(i)
 		return err
 	})
 	return facts, blocked, err
+}
+
+// scanFolders tells which folders are there.
+func (d *Disk) scanFolders(ctx context.Context) (present []bool, blocked []*typeError, err error) {
+	present = make([]bool, len(d.lay.folders))
+	for i := range d.lay.folders {
+		if err := context.Cause(ctx); err != nil {
+			return nil, nil, err
+		}
+		if i > 0 && !present[d.lay.folders[i].parent] {
+			continue
+		}
+		h, err := d.tree.folder(int32(i), false)
+		var wrong *typeError
+		switch {
+		case errors.As(err, &wrong):
+			blocked = append(blocked, wrong)
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return nil, nil, err
+		default:
+			h.release()
+			present[i] = true
+		}
+	}
+	return present, blocked, nil
 }
 
 // look stats one file; the zero fact if it is absent.
@@ -73,7 +90,7 @@ func (d *Disk) look(file int) (f fact, err error) {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return fact{}, nil
 	}
-	return f, wrap("look at", d.path(file), err)
+	return f, d.fault("look at", file, err)
 }
 
 // wanted is what the torrent has under the name of a file.

@@ -24,6 +24,8 @@ func volume(fd int) (volumeInfo, error) {
 
 func dataAt(_ int, off, _ int64) int64 { return off }
 
+func dataBytes(int, int64) int64 { return 0 }
+
 func syncVolume(int) error { return errors.ErrUnsupported }
 
 func syncData(fd int) error { return unix.Fsync(fd) }

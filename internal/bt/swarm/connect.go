@@ -263,10 +263,13 @@ func (s *state) lowest() (worst *peer) {
 func (s *state) newPeer(e connected) *peer {
 	n := s.o.Info.NumPieces()
 	p := &peer{
-		id: e.hs.PeerID, outgoing: e.outgoing, rank: priority(e.nc), shoal: s.speaksShoal() && wire.LooksShoal(e.hs.PeerID), unit: stockUnit,
-		has: bitfield.New(n), chokesUs: true, amChoking: true,
-		serving: serving{granted: map[wire.Block]time.Time{}, revealed: map[uint32]time.Time{}},
-		joined:  s.now, chokedAt: s.now, pexAt: s.now.Add(-50 * time.Second),
+		identity: identity{
+			id: e.hs.PeerID, outgoing: e.outgoing, rank: priority(e.nc), joined: s.now,
+			shoal: s.speaksShoal() && wire.LooksShoal(e.hs.PeerID),
+		},
+		towardsUs:   towardsUs{has: bitfield.New(n), unit: stockUnit, chokesUs: true},
+		towardsThem: towardsThem{amChoking: true, chokedAt: s.now, pexAt: s.now.Add(-50 * time.Second)},
+		serving:     serving{granted: map[wire.Block]time.Time{}, revealed: map[uint32]time.Time{}},
 	}
 	if e.outgoing {
 		p.dialled, p.listen = e.addr, e.addr
@@ -285,6 +288,7 @@ func (s *state) newPeer(e connected) *peer {
 func (s *state) sayFirst(p *peer, hs wire.Handshake) {
 	have := s.t.have.clone()
 	hide := s.hides(p, hs)
+	p.blind = hide
 	switch {
 	case hs.Fast() && (hide || have.Count() == 0):
 		p.send(func(b []byte) []byte { return wire.AppendID(b, wire.HaveNone) })

@@ -86,9 +86,11 @@ type extHandshake struct {
 func (e extHandshake) apply(s *state) {
 	p := e.p
 	p.ext = e.h
-	hidden := s.source != nil && p.shoal
-	p.shoal = s.speaksShoal() && e.h.Shoal.Version > 0 && e.h.Shoal.Reveal
-	if hidden && !p.shoal { // its id looked like ours; it is owed the truth
+	hidden := s.source != nil && p.blind
+	p.shoal = s.speaksShoal() && e.h.Shoal.Version > 0
+	p.blind = hidden && p.shoal && e.h.Shoal.Reveal
+	if hidden && !p.blind { // it does not live on offers: it is owed the truth
+		s.takeBack(p)
 		s.tellHaves(p, s.allPieces())
 	}
 	if e.h.P != 0 && !p.outgoing {
@@ -113,7 +115,8 @@ func (s *state) sayExtended(p *peer) {
 	}
 	if s.speaksShoal() {
 		h.M[wire.ExtShoal] = ourShoal
-		h.Shoal = wire.ShoalCaps{Version: wire.ShoalVersion, MaxRequest: maxLarge, Reveal: true}
+		// Who wants only some pieces cannot live on what a source picks for it.
+		h.Shoal = wire.ShoalCaps{Version: wire.ShoalVersion, MaxRequest: maxLarge, Reveal: s.want.All()}
 	}
 	if !s.o.Info.Private {
 		h.M[wire.ExtPex] = ourPex

@@ -1,11 +1,9 @@
 package swarm
 
 import (
-	"context"
 	"slices"
 	"time"
 
-	"shoal/internal/bt/bitfield"
 	"shoal/internal/bt/metainfo"
 	"shoal/internal/bt/wire"
 )
@@ -369,115 +367,4 @@ func (e refused) apply(s *state) {
 		e.p.holdUntil = s.now.Add(time.Second)
 	}
 	s.fillAll()
-}
-
-// gotBitfield occurs when a peer tells all its pieces at once.
-type gotBitfield struct {
-	p   *peer
-	set *bitfield.Set
-}
-
-func (e gotBitfield) apply(s *state) {
-	s.forgetHas(e.p)
-	e.p.has = e.set
-	for i := e.set.Next(0); i >= 0; i = e.set.Next(i + 1) {
-		if !e.set.All() { // seeds raise all counts alike, so they are left out
-			s.pick.Add(uint32(i), 1)
-		}
-		s.sourceHeard(e.p, uint32(i))
-	}
-	s.heard(e.p)
-}
-
-// gotHaves occurs when a peer has got pieces.
-type gotHaves struct {
-	p      *peer
-	pieces []uint32
-}
-
-func (e gotHaves) apply(s *state) {
-	p := e.p
-	if p.seed() {
-		return
-	}
-	for _, i := range e.pieces {
-		if !p.has.Has(int(i)) {
-			p.has.Set(int(i))
-			s.pick.Add(i, 1)
-			s.sourceHeard(p, i)
-		}
-	}
-	if p.seed() {
-		for i := range p.has.Len() {
-			s.pick.Add(uint32(i), -1)
-		}
-	}
-	s.heard(p)
-}
-
-// lost occurs when a peer takes a have back (BEP 54).
-type lost struct {
-	p     *peer
-	piece uint32
-}
-
-func (e lost) apply(s *state) {
-	p := e.p
-	if !p.has.Has(int(e.piece)) {
-		return
-	}
-	has := p.has.Clone()
-	has.Clear(int(e.piece))
-	gotBitfield{p, has}.apply(s)
-}
-
-func (s *state) forgetHas(p *peer) {
-	if !p.has.All() {
-		for i := p.has.Next(0); i >= 0; i = p.has.Next(i + 1) {
-			s.pick.Add(uint32(i), -1)
-		}
-	}
-	p.has = bitfield.New(p.has.Len())
-}
-
-// heard goes on after a peer's pieces have changed.
-func (s *state) heard(p *peer) {
-	s.updateInterest(p)
-	s.dropIfUseless(p)
-	s.fill(p)
-}
-
-// updateInterest tells a peer whether it has something that we want.
-func (s *state) updateInterest(p *peer) {
-	want := s.left > 0 && (s.pick.Common(p.has) || s.inProgressAt(p))
-	if want == p.amInterested {
-		return
-	}
-	p.amInterested = want
-	id := wire.NotInterested
-	if want {
-		id = wire.Interested
-	}
-	p.send(func(b []byte) []byte { return wire.AppendID(b, id) })
-}
-
-func (s *state) inProgressAt(p *peer) bool {
-	for piece := range s.prog {
-		if p.has.Has(int(piece)) {
-			return true
-		}
-	}
-	return false
-}
-
-// sleep is a context-aware pause of goroutines outside of the loop.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -11,8 +11,18 @@ import (
 // peer is one connection as the loop sees it. Only the loop touches it; what
 // its goroutines share is in link.
 type peer struct {
-	link     *link
-	gone     bool // removed: its connection is ending
+	link *link
+	gone bool // removed: its connection is ending
+	identity
+	towardsUs
+	towardsThem
+	serving
+	conduct
+	down, up meter
+}
+
+// identity is who a peer is.
+type identity struct {
 	id       [20]byte
 	outgoing bool
 	rank     uint32         // BEP 40
@@ -20,27 +30,30 @@ type peer struct {
 	listen   netip.AddrPort // where it takes connections, if known
 	ext      wire.ExtHandshake
 	shoal    bool
-	unit     int64 // longest request it serves
+	joined   time.Time
+}
 
-	has          *bitfield.Set
-	chokesUs     bool
-	interested   bool // in us
-	amChoking    bool
-	amInterested bool
-	allowed      []uint32 // pieces it serves even while it chokes us (BEP 6)
-	gift         []uint32 // pieces we serve it even while we choke it
+// towardsUs is what a peer has and gives.
+type towardsUs struct {
+	has       *bitfield.Set
+	unit      int64 // longest request it serves
+	chokesUs  bool
+	allowed   []uint32 // pieces it serves even while it chokes us (BEP 6)
+	wanted    bool     // we have told it that we are interested
+	holdUntil time.Time
+}
 
-	serving
-	down, up  meter
-	joined    time.Time
-	chokedAt  time.Time // of the last change of amChoking
-	holdUntil time.Time // ask nothing before
-	pexAt     time.Time
-	told      map[netip.AddrPort]bool
-	news      []uint32 // pieces to announce, shoal peers only
-	lucky     bool     // holds the optimistic slot
-	bad       int      // damaged pieces that it alone has sent
-	reports   int      // pieces of ours that it called damaged
+// towardsThem is what a peer may expect of us.
+type towardsThem struct {
+	interested bool
+	amChoking  bool
+	chokedAt   time.Time // of the last change of amChoking
+	lucky      bool      // holds the optimistic slot
+	gift       []uint32  // pieces we serve it even while we choke it
+	news       []uint32  // pieces to announce, shoal peers only
+	blind      bool      // it sees only the pieces that a source has offered it
+	pexAt      time.Time
+	told       map[netip.AddrPort]bool
 }
 
 // serving is what a shoal peer wants of us, and what the source has promised.
@@ -50,6 +63,12 @@ type serving struct {
 	started  uint32 // the piece that is going out, if any
 	inPiece  bool
 	revealed map[uint32]time.Time // by a source: pieces offered to this peer and not yet sent
+}
+
+// conduct is what makes us doubt a peer.
+type conduct struct {
+	bad     int // damaged pieces that it alone has sent
+	reports int // pieces of ours that it called damaged
 }
 
 func (p *peer) send(add func([]byte) []byte) { p.link.conn.Send(add) }

@@ -63,7 +63,7 @@ func (src *source) mark(piece uint32) {
 
 // reveal offers a peer new pieces, as many as it is fast.
 func (s *state) reveal(p *peer) {
-	if s.source == nil || !p.shoal || p.gone {
+	if s.source == nil || !p.blind || p.gone {
 		return
 	}
 	ahead := p.up.rate * revealAhead.Seconds() / float64(s.o.Info.PieceLength)
@@ -144,7 +144,8 @@ func (s *state) endSource() {
 	s.source = nil
 	all := s.allPieces()
 	for p := range s.peers {
-		if p.shoal {
+		if p.blind {
+			p.blind = false
 			clear(p.revealed)
 			s.tellHaves(p, all)
 		}

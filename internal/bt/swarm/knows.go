@@ -1,0 +1,105 @@
+package swarm
+
+import (
+	"shoal/internal/bt/bitfield"
+	"shoal/internal/bt/wire"
+)
+
+// gotBitfield occurs when a peer tells all its pieces at once.
+type gotBitfield struct {
+	p   *peer
+	set *bitfield.Set
+}
+
+func (e gotBitfield) apply(s *state) {
+	s.forgetHas(e.p)
+	e.p.has = e.set
+	for i := e.set.Next(0); i >= 0; i = e.set.Next(i + 1) {
+		if !e.set.All() { // seeds raise all counts alike, so they are left out
+			s.pick.Add(uint32(i), 1)
+		}
+		s.sourceHeard(e.p, uint32(i))
+	}
+	s.heard(e.p)
+}
+
+// gotHaves occurs when a peer has got pieces.
+type gotHaves struct {
+	p      *peer
+	pieces []uint32
+}
+
+func (e gotHaves) apply(s *state) {
+	p := e.p
+	if p.seed() {
+		return
+	}
+	for _, i := range e.pieces {
+		if !p.has.Has(int(i)) {
+			p.has.Set(int(i))
+			s.pick.Add(i, 1)
+			s.sourceHeard(p, i)
+		}
+	}
+	if p.seed() {
+		for i := range p.has.Len() {
+			s.pick.Add(uint32(i), -1)
+		}
+	}
+	s.heard(p)
+}
+
+// lost occurs when a peer takes a have back (BEP 54).
+type lost struct {
+	p     *peer
+	piece uint32
+}
+
+func (e lost) apply(s *state) {
+	p := e.p
+	if !p.has.Has(int(e.piece)) {
+		return
+	}
+	has := p.has.Clone()
+	has.Clear(int(e.piece))
+	gotBitfield{p, has}.apply(s)
+}
+
+func (s *state) forgetHas(p *peer) {
+	if !p.has.All() {
+		for i := p.has.Next(0); i >= 0; i = p.has.Next(i + 1) {
+			s.pick.Add(uint32(i), -1)
+		}
+	}
+	p.has = bitfield.New(p.has.Len())
+}
+
+// heard goes on after a peer's pieces have changed.
+func (s *state) heard(p *peer) {
+	s.updateInterest(p)
+	s.dropIfUseless(p)
+	s.fill(p)
+}
+
+// updateInterest tells a peer whether it has something that we want.
+func (s *state) updateInterest(p *peer) {
+	want := s.left > 0 && (s.pick.Common(p.has) || s.inProgressAt(p))
+	if want == p.wanted {
+		return
+	}
+	p.wanted = want
+	id := wire.NotInterested
+	if want {
+		id = wire.Interested
+	}
+	p.send(func(b []byte) []byte { return wire.AppendID(b, id) })
+}
+
+func (s *state) inProgressAt(p *peer) bool {
+	for piece := range s.prog {
+		if p.has.Has(int(piece)) {
+			return true
+		}
+	}
+	return false
+}

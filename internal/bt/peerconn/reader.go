@@ -135,6 +135,7 @@ func (r *reader) body(ctx context.Context, sink Sink, n int) error {
 	for n > 0 {
 		if r.r == r.w {
 			r.r, r.w = 0, 0
+			r.c.h.Flush()
 			if err := r.read(min(n, len(r.buf)), n); err != nil {
 				return err
 			}
@@ -158,9 +159,9 @@ func (r *reader) body(ctx context.Context, sink Sink, n int) error {
 // bulk buffer.
 func (r *reader) need(n int) error {
 	for r.w-r.r < n {
+		r.c.h.Flush()
 		if r.r == r.w {
 			r.r, r.w = 0, 0
-			r.c.h.Flush()
 			if r.bulk != nil && n <= 5 {
 				r.shrink() // idle: give the big buffer back before waiting
 			}

@@ -48,22 +48,18 @@ func (c *Conn) write(ctx context.Context) error {
 }
 
 // next takes the waiting control bytes and the uploads of the next train:
-// one large block, or a run of stock blocks that one read can serve.
+// one large block, or as many small ones as a buffer holds.
 func (c *Conn) next(spare []byte) ([]byte, []Upload) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	control := c.control
 	c.control = spare
 	n := 0
-	for n < len(c.uploads) && n < batchBlocks {
-		u := c.uploads[n]
-		if n > 0 && (u.Off != c.uploads[n-1].Off+int64(c.uploads[n-1].Block.Length) || u.Block.Length > stockBlock) {
-			break
-		}
+	for n < len(c.uploads) && n < batchBlocks && c.uploads[n].small() {
 		n++
-		if u.Block.Length > stockBlock {
-			break
-		}
+	}
+	if n == 0 {
+		n = min(1, len(c.uploads))
 	}
 	us := append([]Upload(nil), c.uploads[:n]...)
 	c.uploads = c.uploads[n:]
@@ -73,29 +69,39 @@ func (c *Conn) next(spare []byte) ([]byte, []Upload) {
 	return control, us
 }
 
-// batch sends control bytes and then blocks that lie behind one another.
+// small tells whether copying a block is cheaper than a sendfile of its own.
+func (u Upload) small() bool { return u.Block.Length <= stockBlock }
+
+func (u Upload) end() int64 { return u.Off + int64(u.Block.Length) }
+
+// batch sends control bytes and then blocks.
 func (c *Conn) batch(ctx context.Context, control []byte, us []Upload) error {
 	c.lastSend.Store(time.Now().UnixNano())
 	if len(us) == 0 {
 		return c.send(control, false)
 	}
-	var err error
-	if len(us) == 1 && c.tcp != nil && haveSendfile {
-		err = c.sendLarge(ctx, control, us[0])
-	} else {
-		err = c.sendCopied(ctx, control, us)
+	if us[0].small() {
+		return c.sendSmall(ctx, control, us)
 	}
+	send := c.sendStrokes
+	if c.tcp != nil && haveSendfile {
+		send = c.sendLarge
+	}
+	err := send(ctx, control, us[0])
 	var local errLocal
 	if err != nil && !errors.As(err, &local) {
 		return err
 	}
-	for _, u := range us {
-		if err == nil {
-			c.sent.Add(int64(u.Block.Length))
-		}
-		c.h.Sent(u, err)
-	}
+	c.told(us[0], err)
 	return nil
+}
+
+// told counts and reports an upload.
+func (c *Conn) told(u Upload, err error) {
+	if err == nil {
+		c.sent.Add(int64(u.Block.Length))
+	}
+	c.h.Sent(u, err)
 }
 
 // sendLarge sends one block with sendfile(2): header and data in one train.
@@ -129,19 +135,16 @@ func (c *Conn) sendLarge(ctx context.Context, control []byte, u Upload) error {
 	}
 }
 
-// sendCopied reads a run of blocks at once and sends them, headers between,
-// with one gathering write.
-func (c *Conn) sendCopied(ctx context.Context, control []byte, us []Upload) error {
-	total := int(us[len(us)-1].Off + int64(us[len(us)-1].Block.Length) - us[0].Off)
+// sendSmall reads small blocks, neighbours at once, and sends them, headers
+// between, with one gathering write.
+func (c *Conn) sendSmall(ctx context.Context, control []byte, us []Upload) error {
+	total := 0
+	for _, u := range us {
+		total += int(u.Block.Length)
+	}
 	data, put := c.buffer(total)
 	defer put()
-	if len(us) == 1 && total > len(data) {
-		return c.sendStrokes(ctx, control, us[0], data)
-	}
-	data = data[:total]
-	if _, err := c.o.Source.ReadAt(data, us[0].Off); err != nil {
-		return errors.Join(c.send(control, false), errLocal{err})
-	}
+	errs := c.readRuns(data, us)
 	if err := c.o.Up.Wait(ctx, total); err != nil {
 		return err
 	}
@@ -150,21 +153,49 @@ func (c *Conn) sendCopied(ctx context.Context, control []byte, us []Upload) erro
 	if len(control) > 0 {
 		vec = append(vec, control)
 	}
-	for _, u := range us {
-		at := len(heads)
-		heads = wire.AppendPieceHeader(heads, u.Block.Index, u.Block.Begin, int(u.Block.Length))
-		vec = append(vec, heads[at:], data[:u.Block.Length])
+	for i, u := range us {
+		if errs[i] == nil {
+			at := len(heads)
+			heads = wire.AppendPieceHeader(heads, u.Block.Index, u.Block.Begin, int(u.Block.Length))
+			vec = append(vec, heads[at:], data[:u.Block.Length])
+		}
 		data = data[u.Block.Length:]
 	}
 	if err := c.allow(); err != nil {
 		return err
 	}
-	_, err := vec.WriteTo(c.nc)
-	return err
+	if _, err := vec.WriteTo(c.nc); err != nil {
+		return err
+	}
+	for i, u := range us {
+		c.told(u, errs[i])
+	}
+	return nil
+}
+
+// readRuns reads blocks into data, one behind the other; those that lie behind
+// one another on disk too are one read. It returns an error for each block.
+func (c *Conn) readRuns(data []byte, us []Upload) []error {
+	errs := make([]error, len(us))
+	for i := 0; i < len(us); {
+		j, n := i+1, int(us[i].Block.Length)
+		for ; j < len(us) && us[j].Off == us[j-1].end(); j++ {
+			n += int(us[j].Block.Length)
+		}
+		if _, err := c.o.Source.ReadAt(data[:n], us[i].Off); err != nil {
+			for k := i; k < j; k++ {
+				errs[k] = err
+			}
+		}
+		data, i = data[n:], j
+	}
+	return errs
 }
 
 // sendStrokes sends one large block through a buffer smaller than it.
-func (c *Conn) sendStrokes(ctx context.Context, control []byte, u Upload, data []byte) error {
+func (c *Conn) sendStrokes(ctx context.Context, control []byte, u Upload) error {
+	data, put := c.buffer(int(u.Block.Length))
+	defer put()
 	head := wire.AppendPieceHeader(control, u.Block.Index, u.Block.Begin, int(u.Block.Length))
 	off, left := u.Off, int64(u.Block.Length)
 	for left > 0 {

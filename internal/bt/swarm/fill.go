@@ -30,7 +30,7 @@ func (s *state) retune(p *peer) {
 	unit := int64(stockUnit)
 	low := int64(startWindow)
 	if p.shoal {
-		unit, low = slowUnit, 1
+		unit, low = slowUnit, slowUnit
 		if p.down.rate > 40e6 {
 			unit, low = fastUnit, 4<<20
 		}

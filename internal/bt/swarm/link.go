@@ -25,6 +25,7 @@ type link struct {
 	unasked atomic.Int64 // payload bytes that nobody had asked for
 	events  []event      // of the reader; flushed before it waits
 	asked   []wire.Block
+	took    bool // blocks have come since the last pump
 	sink    sink
 }
 
@@ -121,6 +122,10 @@ func (l *link) parse(id wire.ID, payload []byte) (event, error) {
 // Flush implements peerconn.Handler.
 func (l *link) Flush() {
 	l.flushAsked()
+	if l.took {
+		l.took = false
+		l.pump()
+	}
 	if len(l.events) > 0 {
 		l.t.post(batch{l.p, l.events})
 		l.events = nil
@@ -200,8 +205,8 @@ func (s *sink) Done() error {
 	if s.dup > 0 {
 		l.events = append(l.events, wasted{s.dup})
 	}
-	l.pump()
-	if len(l.events) > 0 {
+	l.took = true
+	if len(l.events) >= 256 {
 		l.Flush()
 	}
 	return nil

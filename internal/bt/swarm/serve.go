@@ -82,16 +82,17 @@ func (s *state) schedule() {
 // freeSlot tells whether one more block may go out. Blocks that a slow peer
 // holds up do not count, up to a limit: it must not cost the others our uplink.
 func (s *state) freeSlot() bool {
-	all, quick := 0, 0
+	all, quick, bytes := 0, 0, 0
 	for p := range s.peers {
 		all += len(p.granted)
-		for _, since := range p.granted {
+		for b, since := range p.granted {
 			if s.now.Sub(since) < slowGrant {
 				quick++
+				bytes += int(b.Length)
 			}
 		}
 	}
-	return quick < uploadSlots && all < maxGranted
+	return all < maxGranted && (quick < uploadSlots || bytes < uploadSlots*slowUnit/2)
 }
 
 // nextToServe asks the choker whose first waiting block goes next.
@@ -286,8 +287,19 @@ func (s *state) announce(p *peer, piece uint32) {
 		return
 	}
 	p.news = append(p.news, piece)
-	if len(p.queue) == 0 && len(p.granted) == 0 {
-		s.flushNews(p)
+	s.news = true
+}
+
+// flushIdle sends the news to peers that have nothing else to ask us for.
+func (s *state) flushIdle() {
+	if !s.news {
+		return
+	}
+	s.news = false
+	for p := range s.peers {
+		if len(p.queue) == 0 && len(p.granted) == 0 {
+			s.flushNews(p)
+		}
 	}
 }
 

@@ -7,7 +7,8 @@ import (
 )
 
 const (
-	minRevealed  = 2                      // pieces on offer to a peer at least
+	minRevealed  = 2                      // pieces on offer to a peer at least,
+	bytesAhead   = 512 << 10              // and at least that many bytes
 	maxRevealed  = 512                    // and at most
 	revealAhead  = 250 * time.Millisecond // of a peer's measured rate
 	revealExpiry = 5 * time.Second        // an offer that is not taken goes to another peer
@@ -66,8 +67,9 @@ func (s *state) reveal(p *peer) {
 	if s.source == nil || !p.blind || p.gone {
 		return
 	}
-	ahead := p.up.rate * revealAhead.Seconds() / float64(s.o.Info.PieceLength)
-	want := min(minRevealed+int(ahead), maxRevealed)
+	size := float64(max(1, s.o.Info.ContentLength()/int64(max(1, s.o.Info.NumPieces())))) // of an average piece
+	ahead := max(bytesAhead, p.up.rate*revealAhead.Seconds()) / size
+	want := min(max(minRevealed, int(ahead)), maxRevealed)
 	var pieces []uint32
 	for len(p.revealed) < want {
 		piece, ok := s.source.next()

@@ -33,6 +33,7 @@ type state struct {
 	suspects map[metainfo.Piece][]suspicion
 	web      []*webSource
 	paused   bool // the disk is full
+	news     bool // some peer has unsent news
 	auditing bool // what is on disk is being read again
 	sums     totals
 }
@@ -117,11 +118,26 @@ func (s *state) loop(ctx context.Context) error {
 		case e := <-s.t.events:
 			s.now = time.Now()
 			e.apply(s)
+			s.drain(eventBurst)
+			s.flushIdle()
 		case s.now = <-tick.C:
 			s.tick()
 		case <-ctx.Done():
 			s.publish()
 			return context.Cause(ctx)
+		}
+	}
+}
+
+// drain applies events that wait already, so that what follows from many of
+// them (news to peers) is said once.
+func (s *state) drain(limit int) {
+	for range limit {
+		select {
+		case e := <-s.t.events:
+			e.apply(s)
+		default:
+			return
 		}
 	}
 }

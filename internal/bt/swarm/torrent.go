@@ -76,6 +76,7 @@ const (
 	dialTimeout    = 5 * time.Second
 	handshakeLimit = 10 * time.Second
 	eventQueue     = 1024
+	eventBurst     = 64 // events applied before news goes out
 )
 
 // Torrent is the outside of a running torrent: it can be told things and

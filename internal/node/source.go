@@ -73,6 +73,9 @@ func readSource(ctx context.Context, source string) ([]byte, error) {
 	if info.IsDir() {
 		return nil, &fs.PathError{Op: "read", Path: source, Err: errors.New("is a folder, not a metafile")}
 	}
+	if info.Mode().IsRegular() && info.Size() > metainfo.MaxMetafile {
+		return nil, tooLarge(source, metainfo.MaxMetafile)
+	}
 	return readBounded(f, source, metainfo.MaxMetafile)
 }
 

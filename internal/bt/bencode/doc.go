@@ -58,6 +58,9 @@ func (e *SyntaxError) Error() string {
 	where := ""
 	if e.Path != "" {
 		where = e.Path + ": "
+		if n := len(e.Path); n > 160 { // nested absurdly deep: both ends will do
+			where = e.Path[:80] + "..." + e.Path[n-40:] + ": "
+		}
 	}
 	return fmt.Sprintf("%s%s (byte %d)", where, e.Reason, e.Offset)
 }

@@ -40,6 +40,7 @@ tidy() {
 	if [[ -n ${work:-} ]]; then
 		# Only folders: files may be hard links to the tree itself, whose modes are not ours to change.
 		find "$work" -type d ! -perm -700 -exec chmod u+rwx {} \; 2>/dev/null || true
+		printf '%s\0' "$work"/* | xargs -0 -n 1 -P 4 rm -rf
 		rm -rf "$work"
 	fi
 	exit "$code"
@@ -187,7 +188,7 @@ watch() {
 		fi
 		((left)) || return 0
 		(($(now_ms) < limit)) || fail "$left hosts are not complete after $DEMO_TIMEOUT seconds"
-		sleep 0.1
+		sleep 0.2
 	done
 }
 

@@ -6,12 +6,14 @@ import (
 	"encoding/binary"
 	"flag"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -168,6 +170,17 @@ func setAddress(fd int, name string, addr netip.Addr, prefix int) error {
 	}
 	return nil
 }
+
+// noteSources looks at every source file of the binary, so that `go test` takes them for inputs of these tests and
+// does not answer from its cache when only they have changed.
+var noteSources = sync.OnceFunc(func() {
+	_ = filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && filepath.Ext(path) == ".go" {
+			_, err = os.Stat(path)
+		}
+		return err // a folder that vanishes meanwhile is no reason to fail
+	})
+})
 
 var lastHost atomic.Uint32
 

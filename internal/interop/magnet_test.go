@@ -16,7 +16,7 @@ func TestMagnet(t *testing.T) {
 	for _, c := range []struct{ version, link string }{
 		{"v1", "btih"}, {"hybrid", "btih"}, {"hybrid", "btmh"}, {"hybrid", "both"}, {"v2", "btmh"},
 	} {
-		for _, pair := range [][2]client{{shoalClient, libtorrent}, {libtorrent, shoalClient}, {shoalClient, shoalClient}} {
+		for _, pair := range [][2]client{{shoalClient, libtorrent}, {libtorrent, shoalClient}, {shoalClient, shoalClient}, {libtorrent, libtorrent}} {
 			t.Run(c.version+"-"+c.link+"/"+pair[0].name+"-"+pair[1].name, func(t *testing.T) {
 				t.Parallel()
 				need(t, pythonLibtorrent)

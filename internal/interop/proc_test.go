@@ -36,6 +36,7 @@ func start(t *testing.T, name, home string, args ...string) *process {
 
 func startAttr(t *testing.T, name, home string, attr *syscall.SysProcAttr, args ...string) *process {
 	t.Helper()
+	noteSources()
 	log, err := os.Create(filepath.Join(t.TempDir(), name+".log"))
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +54,7 @@ func startAttr(t *testing.T, name, home string, attr *syscall.SysProcAttr, args 
 	go func() { defer close(p.done); _ = cmd.Wait() }() // how it ended is read from ProcessState
 	t.Cleanup(func() {
 		p.stop()
-		if t.Failed() {
+		if t.Failed() || os.Getenv("SHOAL_INTEROP_LOGS") != "" {
 			t.Logf("--- %s: %s\n%s", name, strings.Join(args, " "), p.tail(8<<10))
 		}
 	})
@@ -149,6 +150,7 @@ func run(t *testing.T, args ...string) []byte {
 // try is a command that may fail: its output and its exit code.
 func try(t *testing.T, args ...string) (stdout, stderr []byte, code int) {
 	t.Helper()
+	noteSources()
 	cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs

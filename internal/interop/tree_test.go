@@ -164,3 +164,56 @@ func TestManyFiles(t *testing.T) {
 	sameListing(t, listing(t, filepath.Join(origin, "many")), listing(t, filepath.Join(dir, "many")))
 	run(t, shoalBinary, "verify", torrent, "--dir", dir)
 }
+
+// TestVerifyNamesAll: verify is content with a whole tree, and names every path that is not as the metafile says.
+func TestVerifyNamesAll(t *testing.T) {
+	t.Parallel()
+	for _, version := range []string{"v1", "hybrid", "v2"} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			origin := t.TempDir()
+			fullTree("whole").write(t, origin)
+			torrent := create(t, filepath.Join(origin, "whole"), "--format", version, "-l", "15")
+			run(t, shoalBinary, "verify", torrent, "--dir", origin)
+
+			at := func(path string) string { return filepath.Join(origin, "whole", path) }
+			must := func(err error) {
+				t.Helper()
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			damaged, err := os.OpenFile(at("lib/f13-1500000.bin"), os.O_WRONLY, 0)
+			must(err)
+			_, err = damaged.WriteAt([]byte("damage"), 777_777)
+			must(err)
+			must(damaged.Close())
+			must(os.Remove(at("group")))
+			must(os.Truncate(at("f10-200001.bin"), 100_000))
+			must(os.WriteFile(at("surplus"), []byte("x"), 0o644))
+			must(os.Chmod(at("run"), 0o644))
+			must(os.Remove(at("current")))
+			must(os.Symlink("secret", at("current")))
+			must(os.Remove(at("folders/empty")))
+
+			out, stderr, code := try(t, shoalBinary, "verify", torrent, "--dir", origin)
+			if code != 3 {
+				t.Errorf("exit code %d, want 3", code)
+			}
+			said := string(out) + string(stderr)
+			for _, name := range []string{"f13-1500000.bin", "group", "f10-200001.bin", "surplus", "run", "current", "folders/empty"} {
+				if !strings.Contains(said, name) {
+					t.Errorf("verify does not name %s", name)
+				}
+			}
+			for _, name := range []string{"f15-1048576.bin", "dangling", "setuid", "lib/f03"} {
+				if strings.Contains(said, name) {
+					t.Errorf("verify names %s, which is as it should be", name)
+				}
+			}
+			if t.Failed() {
+				t.Log(said)
+			}
+		})
+	}
+}

@@ -12,15 +12,19 @@ import time
 
 import libtorrent as lt
 
+# libtorrent 2.0.8 says of a hybrid now and then, on a busy machine, that its v1 and v2 hashes do not describe the same
+# data: among its own kind too, as the control of TestMagnet shows. Then it looks again.
+INCONSISTENT_HASHES = 217
+
 
 def swarm(source, folder, listen, marker):
     ip = listen.rsplit(":", 1)[0]
     session = lt.session({
         "listen_interfaces": listen, "outgoing_interfaces": ip, "enable_dht": False, "enable_lsd": False,
         "enable_upnp": False, "enable_natpmp": False, "enable_outgoing_utp": False, "enable_incoming_utp": False,
-        "out_enc_policy": 2, "in_enc_policy": 2, "unchoke_slots_limit": 50,
+        "out_enc_policy": 2, "in_enc_policy": 2, "unchoke_slots_limit": 50, "min_reconnect_time": 1,
         "alert_mask": lt.alert.category_t.error_notification | lt.alert.category_t.tracker_notification
-        | lt.alert.category_t.status_notification | lt.alert.category_t.connect_notification,
+        | lt.alert.category_t.status_notification | lt.alert.category_t.storage_notification | lt.alert.category_t.connect_notification,
     })
     if source.startswith("magnet:"):
         params = lt.parse_magnet_uri(source)
@@ -28,15 +32,23 @@ def swarm(source, folder, listen, marker):
         params = lt.add_torrent_params()
         params.ti = lt.torrent_info(source)
     params.save_path = folder
+    # Nobody but us decides when it runs: the queue would pause it once in a while.
+    params.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
     handle = session.add_torrent(params)
-    running = [True]
+    running, flushing = [True], False
     signal.signal(signal.SIGTERM, lambda *_: running.clear())
     while running:
         for alert in session.pop_alerts():
             print(alert.what(), alert.message(), flush=True)
-        if marker and handle.status().is_seeding:
-            open(marker, "w").close()
-            marker = ""
+            if isinstance(alert, lt.torrent_error_alert) and alert.error.value() == INCONSISTENT_HASHES:
+                handle.clear_error()
+                handle.force_recheck()
+                handle.resume()
+            if isinstance(alert, lt.cache_flushed_alert) and flushing:
+                open(marker, "w").close()
+        if marker and not flushing and handle.status().is_seeding:
+            handle.flush_cache()  # it is complete before its last blocks are on disk
+            flushing = True
         time.sleep(0.05)
 
 

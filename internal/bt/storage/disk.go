@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -81,7 +82,7 @@ func Open(dir string, info *metainfo.Info, hashes *metainfo.Hashes, o Options) (
 	}
 	d.set(d.lay.parts(), chosen)
 	d.rec = newResume(dir, info, o, len(d.lay.files))
-	d.rec.begun = d.startSync
+	d.rec.begun, d.rec.where = d.startSync, d.cacheID
 	for i := range d.states {
 		if d.is(i, chosen) {
 			d.rec.state.Chosen.Set(i)
@@ -159,6 +160,20 @@ func birthMode(f *metainfo.File) fs.FileMode {
 		return 0o777
 	}
 	return 0o666
+}
+
+// cacheID names the page cache in front of the destination folder: it is another
+// one after a reboot, and after the file system was mounted anew. Zero: unknown.
+func (d *Disk) cacheID() (id [16]byte) {
+	boot := bootID()
+	folder, err := d.nearest()
+	if err != nil || boot == id {
+		return id
+	}
+	defer folder.Close()
+	hash := sha256.Sum256(binary.LittleEndian.AppendUint64(boot[:], mountID(int(folder.Fd()))))
+	copy(id[:], hash[:])
+	return id
 }
 
 // MarkHave notes that a piece was verified and written as a whole. It is cheap:

@@ -32,7 +32,7 @@ func (d *Disk) Crash() {
 }
 
 // Reboot makes d believe that it runs under another boot of the kernel.
-func (d *Disk) Reboot(n byte) { d.rec.boot = [16]byte{n} }
+func (d *Disk) Reboot(n byte) { d.rec.boot, d.rec.where = [16]byte{n}, nil }
 
 // Checkpoint is what the background does every SyncEvery.
 func (d *Disk) Checkpoint() error { return d.checkpoint(context.Background()) }

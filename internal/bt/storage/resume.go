@@ -29,7 +29,8 @@ type resume struct {
 	dir, name string // where the record lies
 	mute      bool   // never write it
 	shape     record.Shape
-	boot      [16]byte
+	where     func() [16]byte // what boot is to be; asked when it is first needed
+	boot      [16]byte        // names the page cache that holds what we write; zero: unknown
 	log       *slog.Logger
 	begun     func() // called once, when the journal opens
 
@@ -62,7 +63,7 @@ func newResume(dir string, info *metainfo.Info, o Options, files int) *resume {
 		Blocks: int((info.PieceLength + metainfo.BlockSize - 1) / metainfo.BlockSize),
 		Files:  files,
 	}
-	r := &resume{dir: dir, name: name, mute: o.ReadOnly && o.ResumeDir == "", shape: shape, boot: bootID(), log: o.Log}
+	r := &resume{dir: dir, name: name, mute: o.ReadOnly && o.ResumeDir == "", shape: shape, log: o.Log}
 	r.state = record.NewState(shape)
 	return r
 }
@@ -78,11 +79,22 @@ type found struct {
 	sameBoot bool // what was written then is still in the page cache or on disk
 }
 
+// knowBoot asks for the boot identity once. The caller holds mu.
+func (r *resume) knowBoot() {
+	if r.where != nil {
+		r.boot, r.where = r.where(), nil
+	}
+}
+
 // journalRoom is how long a journal may be to be read. It is compacted long before.
 const journalRoom = 64 << 20
 
 // load reads the record. Whatever is wrong with it only makes it less useful.
 func (r *resume) load() (found, error) {
+	r.mu.Lock()
+	r.knowBoot()
+	boot := r.boot
+	r.mu.Unlock()
 	root, err := os.OpenRoot(r.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return found{}, nil
@@ -118,7 +130,7 @@ func (r *resume) load() (found, error) {
 	if torn {
 		r.log.Info("resume record ends in a torn entry, which is left out", "record", r.path())
 	}
-	same := state.Boot == r.boot && r.boot != [16]byte{}
+	same := state.Boot == boot && boot != [16]byte{}
 	return found{state: state, fact: looks, usable: true, torn: torn, sameBoot: same}, nil
 }
 
@@ -217,6 +229,7 @@ func (r *resume) mark(piece uint32, there bool) {
 // begin takes the record for this process and opens its journal. The caller
 // holds mu.
 func (r *resume) begin() error {
+	r.knowBoot()
 	r.state.Closed, r.state.Files, r.state.Boot = false, nil, r.boot
 	root, old, err := r.take()
 	if err != nil {
@@ -337,6 +350,7 @@ func (r *resume) closeWith(files []record.File) error {
 		}
 		r.root, r.f = root, old
 	}
+	r.knowBoot()
 	r.state.Boot, r.state.Closed, r.state.Files = r.boot, true, files
 	f, _, err := r.write()
 	if err == nil {

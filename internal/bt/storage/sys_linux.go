@@ -86,8 +86,20 @@ func lock(fd int) error {
 	return err
 }
 
-// bootID names the running kernel's boot, so that a record knows whether the
-// page cache it wrote to still exists. Zero: unknown.
+// mountID names the mount that fd lies in; no other has that number until the
+// next boot (before Linux 6.8: while it exists). 0: unknown.
+func mountID(fd int) uint64 {
+	var st unix.Statx_t
+	for _, mask := range []int{unix.STATX_MNT_ID_UNIQUE, unix.STATX_MNT_ID} {
+		err := retry(func() error { return unix.Statx(fd, "", unix.AT_EMPTY_PATH, mask, &st) })
+		if err == nil && st.Mask&uint32(mask) != 0 {
+			return st.Mnt_id
+		}
+	}
+	return 0
+}
+
+// bootID names the running kernel's boot. Zero: unknown.
 func bootID() (id [16]byte) {
 	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {

@@ -30,6 +30,8 @@ func syncVolume(int) error { return errors.ErrUnsupported }
 
 func syncData(fd int) error { return unix.Fsync(fd) }
 
+func mountID(int) uint64 { return 0 }
+
 // bootID is unknown here, so that only synced pieces are trusted after a crash.
 func bootID() (id [16]byte) { return id }
 

@@ -22,7 +22,7 @@ const createLong = `Makes the metafile of a file or a folder: names, bytes, mode
 empty folders. It hashes on all cores and gives the same metafile for the same
 tree (with --no-date to the byte).
 
-The format is hybrid, which every client can use; old clients fetch padding
+The format is hybrid, for old and new clients; v1 clients fetch padding
 between its files, and a warning says when that is more than 5 %.
 
 Without --piece-length it is chosen from 64KiB to 16MiB, so that a big release

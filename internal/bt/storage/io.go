@@ -104,7 +104,7 @@ func (d *Disk) noteWritten(off, n int64) {
 		from, to := off-start, min(end-start, d.info.PieceLength)
 		off = start + to
 		if from == 0 && to >= data && d.fits(p) {
-			continue // MarkHave follows at once; until then hashing one small file tells
+			continue // MarkHave follows at once; until then hashing a few small files tells
 		}
 		first := (from + metainfo.BlockSize - 1) / metainfo.BlockSize
 		last := to / metainfo.BlockSize
@@ -115,12 +115,14 @@ func (d *Disk) noteWritten(off, n int64) {
 	}
 }
 
-// fits tells whether the first file of a piece is no longer than a piece.
+// fits tells whether every file of a piece is no longer than a piece.
 func (d *Disk) fits(p metainfo.Piece) bool {
-	for s := range d.info.Segments(d.info.PieceOffset(p), 1) {
-		return s.File < 0 || d.length(s.File) <= d.info.PieceLength
+	for s := range d.info.Segments(d.info.PieceOffset(p), d.info.PieceData(p)) {
+		if s.File >= 0 && d.length(s.File) > d.info.PieceLength {
+			return false
+		}
 	}
-	return false
+	return true
 }
 
 func (d *Disk) writeSegment(s metainfo.Segment, off int64, p []byte) (int, error) {
@@ -130,10 +132,10 @@ func (d *Disk) writeSegment(s metainfo.Segment, off int64, p []byte) (int, error
 		return 0, err
 	}
 	defer h.release()
-	if !d.is(file, dirty) {
+	n, err := h.val.writeAt(p, fileOff)
+	if !d.is(file, dirty) { // after the write, so that who clears it syncs what was written
 		d.set(file, dirty)
 	}
-	n, err := h.val.writeAt(p, fileOff)
 	return n, d.fault("write", file, err)
 }
 

@@ -53,7 +53,11 @@ func newResume(dir string, info *metainfo.Info, o Options, files int) *resume {
 	name := sideName(info, ".shoal")
 	if o.ResumeDir != "" {
 		// Records of one torrent in several folders must not meet.
-		where := sha256.Sum256([]byte(dir))
+		whole, err := filepath.Abs(dir)
+		if err != nil {
+			whole = dir // no working directory: as good a name as any
+		}
+		where := sha256.Sum256([]byte(whole))
 		name = sideName(info, "."+hex.EncodeToString(where[:4])+".shoal")
 		dir = o.ResumeDir
 	}

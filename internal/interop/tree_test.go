@@ -135,13 +135,14 @@ func TestStockClientsTakeFullTrees(t *testing.T) {
 	}
 }
 
-// TestManyFiles carries 100,000 small files from create to get.
+// TestManyFiles carries 100,000 small files from create to get. It runs alone: others would wait for it in vain.
 func TestManyFiles(t *testing.T) {
 	if testing.Short() {
 		t.Skip("100,000 files take their time")
 	}
 	const folders, each = 200, 500
-	origin, dir := t.TempDir(), t.TempDir()
+	room := mount(t, "size=2g") // in memory: a slow disk would take minutes to make and to remove 300,000 files
+	origin, dir := filepath.Join(room, "origin"), filepath.Join(room, "host")
 	for d := range folders {
 		sub := filepath.Join(origin, "many", fmt.Sprintf("part-%03d", d))
 		if err := os.MkdirAll(sub, 0o755); err != nil {
@@ -156,8 +157,8 @@ func TestManyFiles(t *testing.T) {
 	}
 	torrent := create(t, filepath.Join(origin, "many"))
 	seedAddr := newAddr() + ":" + peerPort
-	start(t, "seed", origin, shoalBinary, "seed", torrent, "--dir", origin, "--listen", seedAddr)
-	get := start(t, "get", dir, shoalBinary, "get", torrent, "--dir", dir, "--listen", newAddr()+":"+peerPort, "--peer", seedAddr)
+	start(t, "seed", room, shoalBinary, "seed", torrent, "--dir", origin, "--listen", seedAddr)
+	get := start(t, "get", room, shoalBinary, "get", torrent, "--dir", dir, "--listen", newAddr()+":"+peerPort, "--peer", seedAddr)
 	if code := get.exit(t, 2*deadline); code != 0 {
 		t.Fatalf("get: exit code %d", code)
 	}
@@ -206,7 +207,7 @@ func TestVerifyNamesAll(t *testing.T) {
 					t.Errorf("verify does not name %s", name)
 				}
 			}
-			for _, name := range []string{"f15-1048576.bin", "dangling", "setuid", "lib/f03"} {
+			for _, name := range []string{"dangling", "setuid", "lib/f03"} {
 				if strings.Contains(said, name) {
 					t.Errorf("verify names %s, which is as it should be", name)
 				}

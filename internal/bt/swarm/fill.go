@@ -19,6 +19,7 @@ const (
 	snubAfter    = 30 * time.Second
 	hopeless     = 2 * time.Minute
 	maxSources   = 3 // of one piece, in the endgame
+	minPatience  = 100 * time.Millisecond
 )
 
 // retune fits window and request size to the measured path: twice what is
@@ -30,7 +31,7 @@ func (s *state) retune(p *peer) {
 	unit := int64(stockUnit)
 	low := int64(startWindow)
 	if p.shoal {
-		unit, low = slowUnit, slowUnit
+		unit, low = slowUnit, 1
 		if p.down.rate > 40e6 {
 			unit, low = fastUnit, 4<<20
 		}
@@ -88,7 +89,7 @@ func (s *state) fill(p *peer) {
 
 func (s *state) assign(a *active, p *peer) {
 	a.by = append(a.by, p)
-	a.since = s.now
+	a.since = s.now // of the last one asked
 	p.link.fetch.touch(s.now)
 	p.link.fetch.give(a.part)
 }
@@ -162,7 +163,7 @@ func (s *state) second(p *peer) *active {
 		if a.solo || len(a.by) >= maxSources || slices.Contains(a.by, p) || !p.has.Has(int(a.part.piece)) {
 			continue
 		}
-		if !endgame && !s.stalled(a) {
+		if late := endgame && s.now.Sub(a.since) > s.patience(); !late && !s.stalled(a) {
 			continue
 		}
 		if best == nil || len(a.by) < len(best.by) || len(a.by) == len(best.by) && a.since.Before(best.since) {
@@ -171,6 +172,10 @@ func (s *state) second(p *peer) *active {
 	}
 	return best
 }
+
+// patience is how long a piece may be under way in the endgame before another
+// peer is asked for it too: most come by themselves.
+func (s *state) patience() time.Duration { return max(minPatience, 3*s.latency/2) }
 
 // stalled tells whether none of those who were asked for a piece has sent
 // anything at all for a while.
@@ -275,6 +280,7 @@ func (e pieceOver) apply(s *state) {
 		s.cancelJob(p, e.part)
 	}
 	if e.ok {
+		s.latency += (s.now.Sub(a.since) - s.latency) / 16
 		s.accuse(a)
 		s.gotPiece(e.part.piece)
 	} else {

@@ -10,13 +10,14 @@ import (
 )
 
 const (
-	chokePeriod = 10 * time.Second // BEP 3
-	stockSlots  = 8                // unchoked stock peers, the optimistic one included
-	uploadSlots = 4                // blocks on their way to shoal peers
-	maxGranted  = 32               // the same, slow ones included
-	slowGrant   = time.Second      // a block that takes longer holds no slot
-	maxQueue    = 4096             // requests a shoal peer may have waiting
-	gifts       = 10               // pieces served to a choked peer (BEP 6)
+	chokePeriod = 10 * time.Second      // BEP 3
+	stockSlots  = 8                     // unchoked stock peers, the optimistic one included
+	uploadSlots = 4                     // blocks on their way to shoal peers
+	maxGranted  = 128                   // the same, slow ones included
+	slotAhead   = 20 * time.Millisecond // of our rate may be on its way in any case
+	slowGrant   = time.Second           // a block that takes longer holds no slot
+	maxQueue    = 4096                  // requests a shoal peer may have waiting
+	gifts       = 10                    // pieces served to a choked peer (BEP 6)
 )
 
 // asked occurs when a peer requests blocks.
@@ -92,7 +93,7 @@ func (s *state) freeSlot() bool {
 			}
 		}
 	}
-	return all < maxGranted && (quick < uploadSlots || bytes < uploadSlots*slowUnit/2)
+	return all < maxGranted && (quick < uploadSlots || float64(bytes) < s.sums.upRate.rate*slotAhead.Seconds())
 }
 
 // nextToServe asks the choker whose first waiting block goes next.

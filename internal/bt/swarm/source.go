@@ -7,8 +7,7 @@ import (
 )
 
 const (
-	minRevealed  = 2                      // pieces on offer to a peer at least,
-	bytesAhead   = 512 << 10              // and at least that many bytes
+	minRevealed  = 2                      // pieces on offer to a peer at least
 	maxRevealed  = 512                    // and at most
 	revealAhead  = 250 * time.Millisecond // of a peer's measured rate
 	revealExpiry = 5 * time.Second        // an offer that is not taken goes to another peer
@@ -68,8 +67,8 @@ func (s *state) reveal(p *peer) {
 		return
 	}
 	size := float64(max(1, s.o.Info.ContentLength()/int64(max(1, s.o.Info.NumPieces())))) // of an average piece
-	ahead := max(bytesAhead, p.up.rate*revealAhead.Seconds()) / size
-	want := min(max(minRevealed, int(ahead)), maxRevealed)
+	ahead := p.up.rate * revealAhead.Seconds() / size
+	want := min(minRevealed+int(ahead), maxRevealed)
 	var pieces []uint32
 	for len(p.revealed) < want {
 		piece, ok := s.source.next()

@@ -32,9 +32,10 @@ type state struct {
 	source   *source // not nil while we hand out the first copy
 	suspects map[metainfo.Piece][]suspicion
 	web      []*webSource
-	paused   bool // the disk is full
-	news     bool // some peer has unsent news
-	auditing bool // what is on disk is being read again
+	paused   bool          // the disk is full
+	news     bool          // some peer has unsent news
+	latency  time.Duration // from asking for a piece to having it, smoothed
+	auditing bool          // what is on disk is being read again
 	sums     totals
 }
 

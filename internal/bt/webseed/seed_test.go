@@ -31,7 +31,7 @@ func serve(t *testing.T, r release, h http.Handler) *Seed {
 
 func seedAt(t *testing.T, r release, url string) *Seed {
 	t.Helper()
-	seed, err := New(r.info, url, Options{Stall: 300 * time.Millisecond})
+	seed, err := New(r.info, url, Options{Stall: 1500 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -126,6 +126,12 @@ func (o *Options) check() error {
 	if o.Announce == 0 {
 		o.Announce = 30 * time.Second
 	}
+	if o.Net.Segment == 0 {
+		o.Net.Segment = min(max(o.PieceLength/8, 2<<10), 16<<10) + 512
+	}
+	if o.Net.Unsent == 0 {
+		o.Net.Unsent = min(o.Net.Segment, o.PieceLength/8)
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}

@@ -12,9 +12,12 @@ import (
 // TestLarge runs the fleets that SHOAL_SIM names, as HOSTSxPIECES with commas
 // between them. Further variables: SHOAL_SIM_PIECE (bytes, 16384),
 // SHOAL_SIM_LINE (the line time in seconds, 60), SHOAL_SIM_SOURCE (the
-// source's rate over that of a host, 1), SHOAL_SIM_UNSENT and SHOAL_SIM_SEGMENT
-// (bytes, see simnet.Options), SHOAL_SIM_STAGGER (seconds), SHOAL_SIM_FAULTS
-// (any value: the scenario of TestHalfRateAndKilled), SHOAL_SIM_SEED, and
+// source's rate over that of a host, 1), SHOAL_SIM_UNSENT, SHOAL_SIM_SEGMENT
+// and SHOAL_SIM_WINDOW (bytes) and SHOAL_SIM_FIFO (any value; see
+// simnet.Options for these four), SHOAL_SIM_STAGGER (seconds),
+// SHOAL_SIM_PEERS (connections a host at most), SHOAL_SIM_FAULTS (any value: a
+// tenth at half rate, a tenth killed midway and back), SHOAL_SIM_SEED,
+// SHOAL_SIM_LIMIT (line times after which it gives up, 20), and
 // SHOAL_SIM_QUIET (no line a second).
 func TestLarge(t *testing.T) {
 	runs := os.Getenv("SHOAL_SIM")
@@ -32,6 +35,10 @@ func TestLarge(t *testing.T) {
 			o.SourceUp = int64(float64(o.Up) * variable(t, "SOURCE", 1))
 			o.Net.Unsent = int(variable(t, "UNSENT", 0))
 			o.Net.Segment = int(variable(t, "SEGMENT", 0))
+			o.Net.Window = int(variable(t, "WINDOW", 0))
+			o.Net.FIFO = os.Getenv("SHOAL_SIM_FIFO") != ""
+			o.MaxPeers = int(variable(t, "PEERS", 0))
+			o.Limit = time.Duration(variable(t, "LIMIT", 20) * variable(t, "LINE", 60) * float64(time.Second))
 			o.Stagger = time.Duration(variable(t, "STAGGER", 0) * float64(time.Second))
 			o.Seed = uint64(variable(t, "SEED", 1))
 			if os.Getenv("SHOAL_SIM_FAULTS") != "" {

@@ -5,7 +5,8 @@
 #   make demo DEMO_PATH=/srv/app DEMO_HOSTS=12  any folder, any number of hosts up to 200
 #
 # The tracker, the seed and each host are processes of their own on addresses of 127.0.0.0/8. Everything lives in one
-# temporary folder ($TMPDIR), which needs room for one copy a host, and is gone at the end however that comes.
+# temporary folder with a copy for each host, and is gone at the end however that comes. The folder is in $TMPDIR if
+# that is set, else in memory (/dev/shm) if there is plenty, so that a slow disk is not what you watch, else in /tmp.
 # Needs Linux, bash 5, coreutils and findutils; the comparison uses find and sha256sum, not shoal.
 # Exit code 0: every host has exactly the tree.
 set -euo pipefail
@@ -15,8 +16,8 @@ SHOAL=${SHOAL:-./shoal}
 DEMO_HOSTS=${DEMO_HOSTS:-6}
 DEMO_TIMEOUT=${DEMO_TIMEOUT:-300} # seconds for the transfer
 
-pids=()        # every process that was started, to stop
-hosts=()       # the numbers 1..DEMO_HOSTS
+pids=()  # every process that was started, to stop
+hosts=() # the numbers 1..DEMO_HOSTS
 declare -A pid_of part state done_bytes rate peers finished # by host
 
 fail() {
@@ -59,6 +60,19 @@ size() { printf '%d.%d MB' $(($1 / 1000000)) $(($1 % 1000000 / 100000)); }
 
 # seconds MS
 seconds() { printf '%d.%02d s' $(($1 / 1000)) $(($1 % 1000 / 10)); }
+
+# workplace names the folder for everything: it must hold one copy a host and the source.
+workplace() {
+	local need=0 n free=0 available=0
+	while read -r n; do need=$((need + (n + 4095) / 4096 * 4)); done < <(find "$DEMO_PATH" -type f -printf '%s\n') # KiB
+	need=$((need * (DEMO_HOSTS + 1)))
+	if [[ -z ${TMPDIR:-} && -w /dev/shm && -r /proc/meminfo ]]; then
+		free=$(df --output=avail -k /dev/shm | tail -n 1)
+		while read -r n available _; do [[ $n != MemAvailable: ]] || break; done </proc/meminfo
+		((free < 3 * need || available < 3 * need)) || { echo /dev/shm && return; }
+	fi
+	echo "${TMPDIR:-/tmp}"
+}
 
 # stage copies the tree (by hard links where that works) and adds what a source folder lacks and a release has: an
 # executable, modes, links, empty folders and files, names that are no text.
@@ -256,11 +270,12 @@ main() {
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
 	trap 'exit 129' HUP
-	work=$(mktemp -d "${TMPDIR:-/tmp}/shoal-demo.XXXXXX")
+	work=$(mktemp -d "$(workplace)/shoal-demo.XXXXXX")
 	stage
 	pick_ports
 	files=$(find "$source_dir" -type f -printf . | wc -c)
 	echo "release   $DEMO_PATH and a few odd things, $files files"
+	echo "folder    $work"
 	"$SHOAL" create "$source_dir" -a "http://$net.250:$tracker_port/announce" -o "$work/release.torrent" >"$work/create.log" 2>&1 ||
 		fail "create: $(<"$work/create.log")"
 	bytes=0

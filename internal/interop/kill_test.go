@@ -33,7 +33,7 @@ func TestKilled(t *testing.T) {
 
 			dir := t.TempDir()
 			args := []string{shoalBinary, "get", torrent, "--dir", dir, "--listen", newAddr() + ":" + peerPort, "--peer", meter.addr}
-			slow := append(args, "--down", "10MB/s")
+			slow := append(args, "--down", "6MB/s")
 			killed := 0
 			for range kills {
 				g := start(t, "get", dir, slow...)

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -89,6 +90,9 @@ func outside() int {
 	if err := cmd.Start(); err != nil {
 		return noLab(err)
 	}
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+	go func() { <-stop; _ = cmd.Process.Kill() }() // with it goes all it started; then the folder can be removed
 	if err := cmd.Wait(); err != nil {
 		if code := cmd.ProcessState.ExitCode(); code > 0 {
 			return code

@@ -17,8 +17,8 @@ type OrderID struct {
 // state and not a deed: a host that is in it has nothing to do, so the same
 // order can come twice, and only the newest one matters.
 //
-// A host reports an order as taken before it acts on it, and does not try the
-// same order again once it has failed.
+// A host reports an order as taken before it acts on it. Staging that failed it
+// tries again by itself, a switch that failed only when a newer order says so.
 type Order struct {
 	ID   OrderID `json:"id"`
 	Host string  `json:"host"`
@@ -29,6 +29,9 @@ type Order struct {
 	Live string `json:"live,omitempty"`
 	// Back says that Live is the way back to what ran before: no byte moves.
 	Back bool `json:"back,omitempty"`
+	// Hold says to begin nothing and to move no byte until it is lifted; what
+	// is in the middle of a switch finishes it.
+	Hold bool `json:"hold,omitempty"`
 }
 
 // Report is all that a host says of itself. It is whole each time, so that any

@@ -11,9 +11,9 @@ type Host struct {
 	Datacenter string            `json:"datacenter"` // topology.Unknown when nobody knows
 	Rack       string            `json:"rack,omitempty"`
 	Labels     map[string]string `json:"labels,omitempty"`
-	Up         int64             `json:"up,omitempty"`     // bytes a second that it can send; 0 is unknown
-	Down       int64             `json:"down,omitempty"`   // bytes a second that it can receive; 0 is unknown
-	Seen       time.Time         `json:"seen,omitzero"`    // by the server's clock, when it last reported
+	Up         int64             `json:"up,omitempty"`    // bytes a second that it can send; 0 is unknown
+	Down       int64             `json:"down,omitempty"`  // bytes a second that it can receive; 0 is unknown
+	Seen       time.Time         `json:"seen,omitzero"`   // by the server's clock, when it last reported
 	Report     Report            `json:"report,omitzero"` // the newest one
 }
 

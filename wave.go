@@ -20,17 +20,17 @@ const (
 // before it goes further. Exactly one of Size, Datacenters and EachDatacenter
 // says which hosts.
 type Wave struct {
-	Name string
+	Name string `json:"name,omitempty"`
 	// Size is how many hosts run the release when the wave is over, those of
 	// earlier waves included; a share is of all hosts of the rollout.
-	Size           Amount
-	Datacenters    []string // all hosts of these
-	EachDatacenter bool     // stands for one wave a data centre, in the order of their names
+	Size           Amount   `json:"size,omitzero"`
+	Datacenters    []string `json:"datacenters,omitempty"`     // all hosts of these
+	EachDatacenter bool     `json:"each_datacenter,omitempty"` // stands for one wave a data centre, in the order of their names
 
-	Soak      time.Duration // how long all must be well before the next wave
-	MaxFailed Amount        // of the wave's hosts; one more is a breach
-	Parallel  Amount        // of the wave's hosts may switch at the same time; unset means all
-	Approve   bool          // somebody has to approve before the wave begins
+	Soak      time.Duration `json:"soak,omitempty"`      // how long all must be well before the next wave
+	MaxFailed Amount        `json:"max_failed,omitzero"` // of the wave's hosts; one more is a breach
+	Parallel  Amount        `json:"parallel,omitzero"`   // of the wave's hosts may switch at the same time; unset means all
+	Approve   bool          `json:"approve,omitempty"`   // somebody has to approve before the wave begins
 }
 
 // Waves are the steps of a rollout, in their order. As text, in which they are

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"shoal"
@@ -163,7 +164,7 @@ func (d *decider) membership() {
 				m.Wave = 0
 			}
 		case h == nil:
-			d.set(m, HostGone, "left the fleet")
+			d.set(m, HostGone, strings.TrimPrefix(m.reasonIfBroken()+", then left the fleet", ", then "))
 		case joins && !matches:
 			d.order(m, ActWithdraw, HostGone, "the selector does not match it any more")
 		}
@@ -171,6 +172,14 @@ func (d *decider) membership() {
 	if joins {
 		d.join()
 	}
+}
+
+// reasonIfBroken keeps why a host counts as broken when it goes.
+func (m *Member) reasonIfBroken() string {
+	if m.Broken {
+		return m.Reason
+	}
+	return ""
 }
 
 func (d *decider) join() {
@@ -210,15 +219,15 @@ func (d *decider) staging() {
 	verified, counted := d.gate()
 	if g := d.s.Rollout.Gate; g.Deadline > 0 && d.s.Clock-d.s.PhaseAt >= g.Deadline && counted > verified {
 		if late := counted - verified; late > g.Stragglers.Down(d.s.size()) {
-			d.pause(PauseDeadline, fmt.Sprintf("%d of %d hosts have not staged within %s (%s)", late, counted, g.Deadline, d.some(HostStaging)))
+			d.pause(PauseDeadline, fmt.Sprintf("%d of %d hosts have not staged within %s (%s)", late, counted, short(g.Deadline), d.some(HostStaging)))
 			return
 		}
 		for i := range d.s.Members {
 			if m := &d.s.Members[i]; m.Status == HostStaging {
-				d.set(m, HostQuarantined, "not staged within "+g.Deadline.String())
+				d.set(m, HostQuarantined, "not staged within "+short(g.Deadline))
 			}
 		}
-		d.note(NoteProblem, "left behind, not staged within %s: %s", g.Deadline, d.some(HostQuarantined))
+		d.note(NoteProblem, "left behind, not staged within %s: %s", short(g.Deadline), d.some(HostQuarantined))
 		verified, counted = d.gate()
 	}
 	if verified < max(1, d.s.Rollout.Gate.Share.Or(shoal.Percent(100)).Up(counted)) {

@@ -107,10 +107,11 @@ func (f *fleet) obey(host string) {
 	if ok && !o.Hold {
 		a.stage(o.Stage)
 		if o.Live != "" && o.Live != a.live && (a.failure == nil || a.failure.Order != o.ID) {
-			if !slices.Contains(a.disk, o.Live) {
+			if has := slices.Contains(a.disk, o.Live); !has && !o.Back {
 				f.t.Fatalf("%s is to run %s, which it has not verified", host, o.Live)
-			}
-			if a.sick && !o.Back {
+			} else if !has {
+				a.failure = &shoal.Failure{Order: o.ID, Step: shoal.StepActivate, Reason: o.Live + " is not on this host any more"}
+			} else if a.sick && !o.Back {
 				a.failure = &shoal.Failure{Order: o.ID, Step: shoal.StepHealth, Reason: "exit status 1"}
 			} else {
 				a.live, a.health, a.failure = o.Live, shoal.Healthy, nil
@@ -172,15 +173,18 @@ func (f *fleet) settle() (done [][]Action) {
 func (f *fleet) decide(s State) (State, bool) {
 	f.t.Helper()
 	v := f.view(s.Rollout.ID)
-	next, changed := Decide(stored(f.t, s), v, f.now)
-	again, more := Decide(stored(f.t, next), v, f.now)
-	if more || !reflect.DeepEqual(stored(f.t, next), stored(f.t, again)) {
+	next, changed := Decide(s, v, f.now)
+	again, more := Decide(next, v, f.now)
+	if more || !reflect.DeepEqual(next, again) {
 		f.t.Fatalf("deciding twice goes further:\n%s\n%s", text(f.t, next), text(f.t, again))
 	}
-	twin, _ := Decide(stored(f.t, s), v, f.now)
-	if !reflect.DeepEqual(next, twin) {
-		f.t.Fatalf("two controllers decide differently:\n%s\n%s", text(f.t, next), text(f.t, twin))
+	if !changed {
+		return next, false
 	}
+	if twin, _ := Decide(stored(f.t, s), v, f.now); !reflect.DeepEqual(stored(f.t, next), stored(f.t, twin)) {
+		f.t.Fatalf("a controller that was started anew decides differently:\n%s\n%s", text(f.t, next), text(f.t, twin))
+	}
+	next = stored(f.t, next)
 	return next, changed
 }
 

@@ -58,16 +58,16 @@ func (d *decider) breached() string {
 			limit, title = w.MaxFailed.Or(limit), fmt.Sprintf("wave %d, %s", n, w.Title())
 		}
 		if text := waves[n].over(limit.Or(shoal.Count(0))); text != "" {
-			return title + ": " + text + d.evidence()
+			return title + ": " + text + d.evidence(func(m *Member) bool { return m.Wave == n })
 		}
 	}
 	for _, dc := range slices.Sorted(maps.Keys(dcs)) {
 		if text := dcs[dc].over(limits.Datacenter); text != "" {
-			return "data centre " + dc + ": " + text + d.evidence()
+			return "data centre " + dc + ": " + text + d.evidence(func(m *Member) bool { return m.Datacenter == dc })
 		}
 	}
 	if text := fleet.over(limits.Fleet); text != "" {
-		return "fleet: " + text + d.evidence()
+		return "fleet: " + text + d.evidence(func(*Member) bool { return true })
 	}
 	return ""
 }
@@ -82,10 +82,10 @@ func (t tally) over(limit shoal.Amount) string {
 	return fmt.Sprintf("%d of %d hosts failed, %d may", t.broken, t.hosts, limit.Down(t.hosts))
 }
 
-// evidence is the first broken host and its reason.
-func (d *decider) evidence() string {
+// evidence is the first broken host of a group, and its reason.
+func (d *decider) evidence(of func(*Member) bool) string {
 	for i := range d.s.Members {
-		if m := &d.s.Members[i]; m.Broken {
+		if m := &d.s.Members[i]; m.Broken && of(m) {
 			return fmt.Sprintf(" (%s: %s)", m.Host, m.Reason)
 		}
 	}

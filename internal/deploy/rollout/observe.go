@@ -79,7 +79,7 @@ func (d *decider) observeStaging(m *Member, a shoal.AppReport) {
 	switch {
 	case d.well(a):
 		d.set(m, HostLive, "")
-	case has && m.Status != HostStaged:
+	case has && m.Status != HostStaged && (m.Status != HostQuarantined || d.online(m)):
 		if m.Status == HostQuarantined {
 			m.Wave = 0
 		}

@@ -18,15 +18,16 @@ func (d *decider) rollback(reason string) {
 			back++
 		}
 	}
-	d.note(NoteRollback, "%d hosts go back from %s: %s", back, d.s.Rollout.Name(), reason)
+	d.note(NoteRollback, "%s back from %s: %s", plural(back, "host goes", "hosts go"), d.s.Rollout.Name(), reason)
 }
 
 // goBack orders one member back, if there is a reason and a way.
 func (d *decider) goBack(m *Member) bool {
 	switch m.Status {
-	case HostTaken, HostDrifted, HostUntouched, HostRestored:
-		return false // in other hands, or never switched
-	case HostGone:
+	case HostTaken, HostDrifted, HostRestored:
+		return false // in other hands, or back
+	case HostUntouched, HostGone:
+		// One that was called back before it took the order may have switched all the same.
 		if m.Switch == 0 || d.hosts[m.Host] == nil {
 			return false
 		}
@@ -57,7 +58,7 @@ func (d *decider) rollingBack() {
 		}
 		if d.s.Clock-m.Since >= limit {
 			m.Broken = true
-			d.set(m, HostLost, fmt.Sprintf("has not gone back to %s within %s", m.Previous, limit))
+			d.set(m, HostLost, fmt.Sprintf("has not gone back to %s within %s", m.Previous, short(limit)))
 			continue
 		}
 		waiting = true

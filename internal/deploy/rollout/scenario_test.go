@@ -143,7 +143,7 @@ func (p *player) duration(s string) time.Duration {
 func (p *player) wait(d time.Duration) {
 	total := make([][]Action, len(p.states))
 	for d > 0 {
-		step := min(d, 30*time.Second)
+		step := min(d, 30*time.Second) // a controller's usual pace
 		d -= step
 		p.now = p.now.Add(step)
 		p.beat()
@@ -154,11 +154,16 @@ func (p *player) wait(d time.Duration) {
 	p.tell(total)
 }
 
-// expand reads names, ranges such as fra-1..4, patterns such as fra-*, and all.
+// expand reads names, ranges such as fra-1..4, patterns such as fra-*, hosts in
+// a status such as @switching, and all.
 func (p *player) expand(args []string) (names []string) {
 	for _, arg := range args {
 		if arg == "all" {
 			arg = "*"
+		}
+		if status, ok := strings.CutPrefix(arg, "@"); ok {
+			names = append(names, p.having(status)...)
+			continue
 		}
 		if lo, hi, ok := strings.Cut(arg, ".."); ok {
 			dash := strings.LastIndexByte(lo, '-')
@@ -181,6 +186,25 @@ func (p *player) expand(args []string) (names []string) {
 		}
 	}
 	return names
+}
+
+// having is the hosts in a status of the newest rollout; with .2 behind it only
+// the second of them, by name.
+func (p *player) having(status string) (names []string) {
+	status, nth, one := strings.Cut(status, ".")
+	for _, m := range p.states[len(p.states)-1].Members {
+		if string(m.Status) == status {
+			names = append(names, m.Host)
+		}
+	}
+	if !one {
+		return names
+	}
+	n, _ := strconv.Atoi(nth)
+	if n < 1 || n > len(names) {
+		p.t.Fatalf("no %s host number %s", status, nth)
+	}
+	return names[n-1 : n]
 }
 
 func labelsOf(args []string) (map[string]string, []string) {

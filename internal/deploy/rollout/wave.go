@@ -25,10 +25,15 @@ func unfold(waves shoal.Waves, members []Member) []Wave {
 			out = append(out, Wave{Wave: w})
 			continue
 		}
-		dcs := map[string]bool{}
+		dcs := map[string]bool{} // those that no wave before it was for
 		for i := range members {
 			if members[i].Status.counted() {
 				dcs[members[i].Datacenter] = true
+			}
+		}
+		for _, before := range out {
+			for _, dc := range before.Datacenters {
+				delete(dcs, dc)
 			}
 		}
 		for _, dc := range slices.Sorted(maps.Keys(dcs)) {
@@ -125,7 +130,17 @@ func (d *decider) open(w *Wave) {
 		w.Soaking, w.SoakAt, d.moved = true, d.s.Clock-w.Soak, true
 		return
 	}
-	d.note(NoteWave, "wave %d of %d, %s: %d hosts (%s)", d.s.Wave+1, len(d.s.Waves), w.Title(), len(chosen), names(chosen))
+	d.note(NoteWave, "wave %d of %d, %s: %s (%s)", d.s.Wave+1, len(d.s.Waves), w.Title(), plural(len(chosen), "host", "hosts"), names(chosen))
+}
+
+// mix spreads a hash over all its bits (the finalizer of MurmurHash3): FNV
+// alone would keep hosts that are numbered in a row together.
+func mix(h uint64) uint64 {
+	h ^= h >> 33
+	h *= 0xff51afd7ed558ccd
+	h ^= h >> 33
+	h *= 0xc4ceb9fe1a85ec53
+	return h ^ h>>33
 }
 
 func (d *decider) online(m *Member) bool {
@@ -143,7 +158,7 @@ func weave(rollout uint64, ms []*Member) {
 	for _, m := range ms {
 		h := fnv.New64a()
 		fmt.Fprintf(h, "%d %s", rollout, m.Host)
-		rank[m] = h.Sum64()
+		rank[m] = mix(h.Sum64())
 		size[m.Datacenter]++
 	}
 	slices.SortFunc(ms, func(a, b *Member) int {
@@ -203,18 +218,18 @@ func (d *decider) deadlines(openAt time.Duration) {
 		switch {
 		case m.Status == HostSwitching && d.s.Clock-m.Since >= limit:
 			if d.online(m) {
-				d.fail(m, HostFailed, fmt.Sprintf("not well %s after the order to switch", limit))
+				d.fail(m, HostFailed, fmt.Sprintf("not well %s after the order to switch", short(limit)))
 			} else {
-				d.fail(m, HostLost, fmt.Sprintf("silent since it was to switch, for %s", limit))
+				d.fail(m, HostLost, fmt.Sprintf("silent since it was to switch, for %s", short(limit)))
 			}
 		case m.Wave == d.s.Wave+1 && d.s.Phase == Switching && d.s.Clock-openAt >= limit &&
 			(m.Status == HostStaging || m.Status == HostStaged && !d.online(m)):
-			d.set(m, HostQuarantined, fmt.Sprintf("not ready within %s of its wave", limit))
+			d.set(m, HostQuarantined, fmt.Sprintf("not ready within %s of its wave", short(limit)))
 			late = append(late, m)
 		}
 	}
 	if len(late) > 0 {
-		d.note(NoteProblem, "left behind, not ready within %s of their wave: %s", limit, names(late))
+		d.note(NoteProblem, "left behind, not ready within %s of their wave: %s", short(limit), names(late))
 	}
 }
 
@@ -261,6 +276,13 @@ func names(ms []*Member) string {
 		out = append(out, fmt.Sprintf("and %d more", len(ms)-few))
 	}
 	return strings.Join(out, ", ")
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		many = one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }
 
 // some names members in a status.

@@ -68,7 +68,11 @@ func (e *explainer) explain() Why {
 	case HostDrifted:
 		return Why{What: e.m.Reason, Evidence: "ran " + e.s.Rollout.Version + " before", Remedy: "shoal retry " + e.h.Name + ", when that is not meant to be"}
 	case HostFailed:
-		return Why{What: "failed: " + e.m.Reason, Evidence: "runs " + orNothing(e.report.Live) + " now", Remedy: "see the output of its hooks, then shoal retry " + e.h.Name + ", or shoal rollback " + e.s.Rollout.App}
+		w := Why{What: "failed: " + e.m.Reason, Evidence: "now " + e.runs(), Remedy: "see the output of its hooks, then shoal retry " + e.h.Name}
+		if !e.back() {
+			w.Remedy += ", or shoal rollback " + e.s.Rollout.App
+		}
+		return w
 	}
 	if !e.h.Online(e.now) {
 		return e.silent()
@@ -81,6 +85,9 @@ func (e *explainer) explain() Why {
 	}
 	return e.acting()
 }
+
+// back tells that hosts are on their way back, or were.
+func (e *explainer) back() bool { return e.s.Phase == RollingBack || e.s.Phase == RolledBack }
 
 // stranger is a host that is not in the rollout.
 func (e *explainer) stranger() Why {
@@ -104,7 +111,7 @@ func (e *explainer) silent() Why {
 	}
 	switch e.m.Status {
 	case HostLost:
-		w.What += ", since it was to switch"
+		w.What += ", since it was to " + map[bool]string{false: "switch", true: "go back"}[e.back()]
 	case HostQuarantined:
 		w.What += ", and left behind: " + e.m.Reason
 	}
@@ -116,7 +123,14 @@ func (e *explainer) said() string {
 	if w := e.report.Work; w != nil {
 		return string(w.Step) + " " + w.Version + progress(w)
 	}
-	return "runs " + orNothing(e.report.Live)
+	return e.runs()
+}
+
+func (e *explainer) runs() string {
+	if e.report.Live == "" {
+		return "runs nothing"
+	}
+	return "runs " + e.s.Rollout.App + "@" + e.report.Live
 }
 
 func progress(w *shoal.Work) string {

@@ -103,7 +103,10 @@ func (s *sockets) bind(ctx context.Context, at netip.AddrPort) error {
 	if at.Addr().Is6() {
 		family = "6"
 	}
-	var tcp net.ListenConfig
+	// Connections are short and end after seconds of silence: probes of the system, which take four calls a
+	// connection to set up, would find nothing, and there is nothing to spread over several paths.
+	tcp := net.ListenConfig{KeepAlive: -1}
+	tcp.SetMultipathTCP(false)
 	l, err := tcp.Listen(ctx, "tcp"+family, at.String())
 	if err != nil {
 		return err

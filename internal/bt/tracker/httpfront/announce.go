@@ -41,38 +41,34 @@ func (p *pool) put(s *scratch) {
 	p.p.Put(s)
 }
 
-// announce answers with bencode and status 200 always: clients read the reason of a refusal only there.
-func (f *Front) announce(w http.ResponseWriter, r *http.Request, from netip.Addr, now time.Time) {
-	s := f.pool.get()
-	defer f.pool.put(s)
+// announce makes the answer to the query of an announce, in s.buf. It goes out with status 200 always: clients
+// read the reason of a refusal only there.
+func (f *Front) announce(s *scratch, query string, from netip.Addr, now time.Time) {
 	var err error
-	if s.req, err = announce.ParseQuery(r.URL.RawQuery); err != nil {
-		f.refuse(w, s, f.malformed(err))
+	if s.req, err = announce.ParseQuery(query); err != nil {
+		s.buf = f.malformed(err).AppendReply(s.buf)
 		return
 	}
 	if fail := f.o.Logic.Announce(now, from, &s.req, &s.out); fail != nil {
-		f.refuse(w, s, fail)
+		s.buf = fail.AppendReply(s.buf)
 		return
 	}
 	s.buf = s.out.AppendReply(s.buf, s.req.Full)
-	f.send(w, s)
 }
 
-func (f *Front) scrape(w http.ResponseWriter, r *http.Request, from netip.Addr, now time.Time) {
-	s := f.pool.get()
-	defer f.pool.put(s)
-	hashes, err := announce.ParseScrapeQuery(r.URL.RawQuery, announce.MaxScrapeHTTP)
+// scrape makes the answer to the query of a scrape, as announce does.
+func (f *Front) scrape(s *scratch, query string, from netip.Addr, now time.Time) {
+	hashes, err := announce.ParseScrapeQuery(query, announce.MaxScrapeHTTP)
 	if err != nil {
-		f.refuse(w, s, f.malformed(err))
+		s.buf = f.malformed(err).AppendReply(s.buf)
 		return
 	}
 	var fail *announce.Failure
 	if s.swarms, fail = f.swarms(now, from, hashes, s.swarms); fail != nil {
-		f.refuse(w, s, fail)
+		s.buf = fail.AppendReply(s.buf)
 		return
 	}
 	s.buf = announce.AppendScrape(s.buf, s.swarms)
-	f.send(w, s)
 }
 
 func (f *Front) swarms(now time.Time, from netip.Addr, hashes []metainfo.InfoHash, dst []announce.Swarm) ([]announce.Swarm, *announce.Failure) {
@@ -92,12 +88,14 @@ func (f *Front) malformed(err error) *announce.Failure {
 	return fail
 }
 
-func (f *Front) refuse(w http.ResponseWriter, s *scratch, fail *announce.Failure) {
-	s.buf = fail.AppendReply(s.buf)
-	f.send(w, s)
-}
+// contentType is that of all answers of the tracker protocol.
+const contentType = "text/plain"
 
-func (f *Front) send(w http.ResponseWriter, s *scratch) {
-	w.Header().Set("Content-Type", "text/plain")
+// serveTracker answers a request that came by net/http.
+func (f *Front) serveTracker(w http.ResponseWriter, r *http.Request, answer func(*scratch, string, netip.Addr, time.Time), from netip.Addr, now time.Time) {
+	s := f.pool.get()
+	defer f.pool.put(s)
+	answer(s, r.URL.RawQuery, from, now)
+	w.Header().Set("Content-Type", contentType)
 	_, _ = w.Write(s.buf) // nobody is left to tell when the client is gone
 }

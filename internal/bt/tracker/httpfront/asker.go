@@ -6,16 +6,11 @@ import (
 	"strings"
 )
 
-// asker is the address that a request is from. X-Forwarded-For is believed as far as trusted proxies wrote it:
+// asker is the address that a request is from, which came by a connection from an address. The lines of
+// X-Forwarded-For are believed as far as trusted proxies wrote it:
 // from its end, the first address that is not a trusted proxy's is the client's. Whatever stands before that
 // could have been written by the client itself.
-func (f *Front) asker(r *http.Request) netip.Addr {
-	at, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{} // cannot happen on a TCP listener
-	}
-	from := at.Addr().Unmap().WithZone("")
-	lines := r.Header.Values("X-Forwarded-For")
+func (f *Front) asker(from netip.Addr, lines []string) netip.Addr {
 	if len(lines) == 0 || !f.trusts(from) {
 		return from
 	}
@@ -42,6 +37,15 @@ func parseHop(s string) (netip.Addr, bool) {
 		return a.Addr().Unmap().WithZone(""), true
 	}
 	return netip.Addr{}, false
+}
+
+// remoteOf is the address that the connection of a request is from.
+func remoteOf(r *http.Request) netip.Addr {
+	at, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{} // cannot happen on a TCP listener
+	}
+	return at.Addr().Unmap().WithZone("")
 }
 
 func (f *Front) trusts(a netip.Addr) bool {

@@ -60,7 +60,7 @@ func remote(c net.Conn) netip.Addr {
 	if !ok {
 		return netip.Addr{}
 	}
-	return at.AddrPort().Addr().Unmap()
+	return at.AddrPort().Addr().Unmap().WithZone("")
 }
 
 func (b *connBound) enter(a netip.Addr) bool {

@@ -84,21 +84,28 @@ func (f *Front) Run(ctx context.Context) error {
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(f.o.Log.Handler(), slog.LevelDebug),
 	}
+	rest := newHandover()
+	plain := newPlainServer(f, rest)
 	group, inner := errgroup.WithContext(ctx)
 	bound := newConnBound(maxConns, maxConnsEach, f.trusts)
 	for _, l := range f.listeners {
-		group.Go(func() error {
-			if err := server.Serve(bound.listen(l)); !errors.Is(err, http.ErrServerClosed) {
-				return err
-			}
-			return nil
-		})
+		group.Go(func() error { return plain.serve(bound.listen(l)) })
 	}
+	group.Go(func() error {
+		if err := server.Serve(rest); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
 	group.Go(func() error {
 		<-inner.Done()
 		bound.stop()
+		for _, l := range f.listeners {
+			_ = l.Close() // nothing is lost with it
+		}
 		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 		defer cancel()
+		plain.stop(late)
 		if err := server.Shutdown(late); err != nil {
 			return server.Close()
 		}
@@ -114,13 +121,13 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "only GET is served here", http.StatusMethodNotAllowed)
 		return
 	}
-	now, from := time.Now(), f.asker(r)
+	now, from := time.Now(), f.asker(remoteOf(r), r.Header.Values("X-Forwarded-For"))
 	switch r.URL.Path {
 	case "/announce":
-		f.announce(w, r, from, now)
+		f.serveTracker(w, r, f.announce, from, now)
 		return
 	case "/scrape":
-		f.scrape(w, r, from, now)
+		f.serveTracker(w, r, f.scrape, from, now)
 		return
 	}
 	if !f.o.Logic.Allow(now, from) {

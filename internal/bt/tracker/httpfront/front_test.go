@@ -205,7 +205,7 @@ func TestAsker(t *testing.T) {
 		for _, v := range c.via {
 			r.Header.Add("X-Forwarded-For", v)
 		}
-		if got := f.asker(r).String(); got != c.want {
+		if got := f.asker(remoteOf(r), r.Header.Values("X-Forwarded-For")).String(); got != c.want {
 			t.Errorf("%s via %q: got %s, want %s", c.remote, c.via, got, c.want)
 		}
 	}

@@ -90,6 +90,7 @@ type Request struct {
 	Full      bool           // HTTP: the peer asked for the dictionary form (compact=0)
 	NoPeerID  bool           // HTTP: ... without peer ids
 	TrackerID string         // HTTP: what the tracker gave earlier
+	Shoal     bool           // HTTP: the peer wants to know its data centre: see Site
 	URLData   string         // UDP: path and query of the tracker's URL (BEP 41)
 }
 
@@ -110,6 +111,7 @@ type Response struct {
 	ExternalIP  netip.Addr    // how the tracker sees the asker (BEP 24, HTTP only)
 	Warning     string        // for the human (HTTP only)
 	TrackerID   string        // to be sent back with the next announce (HTTP only)
+	Site        Site          // what the asker needs to know of its data centre (HTTP only)
 }
 
 // Swarm is what a scrape tells about one swarm (BEP 48).

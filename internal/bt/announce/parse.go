@@ -66,6 +66,8 @@ func ParseReply(body []byte) (Response, error) {
 			b, _ := v.Bytes()
 			ip, _ := netip.AddrFromSlice(b)
 			r.ExternalIP = ip.Unmap()
+		case "shoal":
+			r.Site = parseSite(v)
 		case "warning message":
 			r.Warning = text(v)
 		case "tracker id":

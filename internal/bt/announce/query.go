@@ -97,6 +97,8 @@ func (r *Request) queryExtra(key, val string) {
 		r.Full = val == "0"
 	case "no_peer_id":
 		r.NoPeerID = val == "1"
+	case "shoal":
+		r.Shoal = val == "1"
 	case "ip":
 		if s, ok := unescape(val); ok {
 			r.IP, _ = netip.ParseAddr(s)

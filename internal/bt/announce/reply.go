@@ -32,6 +32,9 @@ func (r *Response) AppendReply(dst []byte, full bool) []byte {
 			dst = appendString(dst, r.V6)
 		}
 	}
+	if r.Site.Epoch > 0 {
+		dst = r.Site.append(appendString(dst, "shoal"))
+	}
 	if r.TrackerID != "" {
 		dst = appendString(dst, "tracker id")
 		dst = appendString(dst, r.TrackerID)

@@ -210,6 +210,8 @@ func FuzzParseReply(f *testing.F) {
 	f.Add(r.AppendReply(nil, true))
 	f.Add((&Failure{Reason: "no", Never: true}).AppendReply(nil))
 	f.Add(AppendScrape(nil, []Swarm{{Name: "x"}}))
+	r.Site = Site{DC: "fra", Epoch: 9, Total: 3, Self: netip.MustParseAddrPort("10.0.0.1:1"), V4: []byte("aaaaPP"), V6: make([]byte, Size6)}
+	f.Add(r.AppendReply(nil, false))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		if swarms, err := ParseScraped(in, 100); err == nil {
 			back, err := ParseScraped(AppendScrape(nil, slices.Clone(swarms)), 100)

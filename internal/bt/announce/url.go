@@ -38,6 +38,9 @@ func (r *Request) AppendURL(dst []byte, base string) []byte {
 			dst = append(dst, upperHex[r.Key>>shift&15])
 		}
 	}
+	if r.Shoal {
+		dst = append(dst, "&shoal=1"...)
+	}
 	if r.Event != None {
 		dst = append(append(dst, "&event="...), r.Event.String()...)
 	}

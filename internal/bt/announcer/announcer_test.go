@@ -1,9 +1,13 @@
 package announcer
 
 import (
+	"context"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -72,6 +76,43 @@ func TestHybridAnnouncesBothSwarms(t *testing.T) {
 	a.stop()
 	if e1, e2 := f.next(t).Event, f.next(t).Event; e1 != announce.Stopped || e2 != announce.Stopped {
 		t.Errorf("events %v and %v, want stopped twice", e1, e2)
+	}
+}
+
+// What a tracker tells of our data centre is asked for over HTTP and handed on.
+func TestSite(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	want := announce.Site{DC: "fra", Epoch: 7, Total: 1, Self: peerX, V4: []byte("aaaaPP")}
+	f.reply = func(r announce.Request) (announce.Response, *announce.Failure) {
+		resp := announce.Response{Interval: 30 * time.Minute}
+		if r.Shoal {
+			resp.Site = want
+		}
+		return resp, nil
+	}
+	told := make(chan announce.Site, 10)
+	a, err := New(Options{Tiers: [][]string{{f.http(t)}}, Swarms: []metainfo.InfoHash{hashA}, Log: slog.New(slog.DiscardHandler),
+		Stats: func() announce.Stats { return announce.Stats{} }, Found: func(metainfo.InfoHash, []netip.AddrPort) {},
+		Site: func(swarm metainfo.InfoHash, s announce.Site) {
+			if swarm != hashA {
+				t.Errorf("told of swarm %v", swarm)
+			}
+			told <- s
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- a.Run(ctx) }()
+	got := <-told
+	if got.V6 = nil; !reflect.DeepEqual(got, want) {
+		t.Errorf("told %+v, want %+v", got, want)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -92,6 +92,9 @@ func (l *line) turn(ctx context.Context) {
 	limited, cancel := context.WithTimeout(ctx, patience(attempt))
 	peers := 0
 	resp, err := l.net.announce(limited, &target, req, attempt, func(a announce.Response) {
+		if l.o.Site != nil && a.Site.Epoch > 0 {
+			l.o.Site(l.swarm, a.Site)
+		}
 		if found := a.Peers(); len(found) > 0 {
 			peers += len(found)
 			l.o.Found(l.swarm, found)
@@ -117,6 +120,7 @@ func (l *line) request() announce.Request {
 	r := announce.Request{
 		InfoHash: l.swarm, PeerID: l.o.PeerID, Stats: l.o.Stats(), Port: l.o.Port,
 		Key: l.o.Key, HasKey: true, NumWant: l.o.NumWant,
+		Shoal: l.o.Site != nil,
 	}
 	if r.NumWant <= 0 {
 		r.NumWant = -1

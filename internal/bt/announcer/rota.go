@@ -143,7 +143,7 @@ func (r *rota) succeed(t *tracker, a announce.Response, now time.Time, jitter fl
 		t.id = a.TrackerID
 	}
 	t.last = a
-	t.last.V4, t.last.V6, t.last.IDs4, t.last.IDs6 = nil, nil, nil, nil
+	t.last.V4, t.last.V6, t.last.IDs4, t.last.IDs6, t.last.Site = nil, nil, nil, nil, announce.Site{}
 	r.promote(t)
 }
 

@@ -1,0 +1,78 @@
+package announce
+
+import (
+	"bytes"
+	"net/netip"
+	"net/url"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func TestSiteRoundTrip(t *testing.T) {
+	self := netip.MustParseAddrPort("10.0.0.1:6881")
+	for _, s := range []Site{
+		{},
+		{Epoch: 1},
+		{DC: "fra1", Epoch: 1_700_000_000, Total: 2, Self: self, V4: []byte("aaaaPPbbbbQQ")},
+		{Epoch: 5, Total: 3000, Self: netip.MustParseAddrPort("[fd00::1]:1"), V4: []byte("aaaaPP"), V6: bytes.Repeat([]byte("x"), 2*Size6)},
+	} {
+		in := Response{Interval: 1e9, V4: []byte("ccccRR"), TrackerID: "x", Site: s}
+		for _, full := range []bool{false, true} {
+			out, err := ParseReply(in.AppendReply(nil, full))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(s.V4) == 0 {
+				out.Site.V4 = s.V4 // nil or empty
+			}
+			if len(s.V6) == 0 {
+				out.Site.V6 = s.V6
+			}
+			if !reflect.DeepEqual(out.Site, s) || !bytes.Equal(out.V4, in.V4) || out.TrackerID != "x" {
+				t.Errorf("got %+v, want %+v", out.Site, s)
+			}
+		}
+	}
+	r := Request{NumWant: -1, Shoal: true}
+	u, err := url.Parse(string(r.AppendURL(nil, "http://h/announce")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := ParseQuery(u.RawQuery); err != nil || !got.Shoal {
+		t.Errorf("%s: %+v, %v", u, got, err)
+	}
+}
+
+// TestParseSite is the table of what counts: nothing that a tracker says about places makes an answer useless.
+func TestParseSite(t *testing.T) {
+	many := strings.Repeat("aaaaPP", MaxMembers+5)
+	for _, c := range []struct {
+		in   string
+		want Site
+	}{
+		{"i1e", Site{}},
+		{"l5:epochi1ee", Site{}},
+		{"de", Site{}},
+		{"d5:epochi0ee", Site{}},
+		{"d5:epochi-7ee", Site{}},
+		{"d5:epoch1:xe", Site{}},
+		{"d2:dci3e5:epochi7e7:membersi1e8:members6le4:self3:abc5:totali-1ee", Site{Epoch: 7}},
+		{"d2:dc3:a\x00b5:epochi7e3:new4:like5:totali4ee", Site{Epoch: 7, DC: "a b", Total: 4}},
+		{"d2:dc65:" + strings.Repeat("x", 65) + "5:epochi7ee", Site{Epoch: 7}},
+		{"d5:epochi7e7:members8:aaaaPPxxe", Site{Epoch: 7, V4: []byte("aaaaPP")}},
+		{"d5:epochi7e7:members12030:" + many + "e", Site{Epoch: 7, V4: []byte(many[:MaxMembers*Size4])}},
+	} {
+		r, err := ParseReply([]byte("d8:intervali60e5:peers0:5:shoal" + c.in + "e"))
+		if err != nil {
+			t.Errorf("%.60s: %v", c.in, err)
+		}
+		if got := r.Site; !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%.60s: got %+v, want %+v", c.in, got, c.want)
+		}
+	}
+	s := Site{V4: []byte("aaaaPPaaaaPP\x00\x00\x00\x00\x00\x01bbbb\x00\x00")}
+	if m := s.Members(); len(m) != 1 || m[0].String() != "97.97.97.97:20560" {
+		t.Errorf("members %v", m)
+	}
+}

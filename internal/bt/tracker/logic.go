@@ -49,7 +49,8 @@ func (d door) announce(now time.Time, from netip.Addr, r *announce.Request, out 
 		Seed: r.Seed(), Partial: r.Left != 0 && r.Event == announce.Paused,
 		Stopped: r.Event == announce.Stopped, Completed: r.Event == announce.Completed,
 		Uploaded: r.Uploaded, Downloaded: r.Downloaded,
-		Want: handout.Want(r.NumWant, r.Event == announce.Stopped),
+		Want:  handout.Want(r.NumWant, r.Event == announce.Stopped),
+		Shoal: r.Shoal && d.proto == protoHTTP,
 	}
 	a.Place = int16(d.o.Topology.Index(a.Ends[0].Addr()))
 	if err := d.store.Announce(&a, uint32(now.Unix()), out); err != nil {
@@ -58,6 +59,9 @@ func (d door) announce(now time.Time, from netip.Addr, r *announce.Request, out 
 	out.Interval = d.o.Interval
 	out.MinInterval = min(d.o.Interval/2, maxMinInterval)
 	out.ExternalIP = from
+	if dcs := d.o.Topology.Datacenters(); a.Shoal && a.Place >= 0 {
+		out.Site.DC = dcs[a.Place].Name
+	}
 	return nil
 }
 

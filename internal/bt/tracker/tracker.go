@@ -142,6 +142,7 @@ func (t *Tracker) storeOptions() peerstore.Options {
 		SwarmPeers: t.o.Limits.SwarmPeers,
 		Peers:      t.o.Limits.Peers,
 		Lifetime:   uint32(lifetime(t.o.Interval) / time.Second),
+		Places:     len(t.o.Topology.Datacenters()),
 		Place:      func(a netip.Addr) int16 { return int16(t.o.Topology.Index(a)) },
 	}
 	if t.catalog != nil {

@@ -578,6 +578,32 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
+// TestSite: a shoal peer is told over HTTP which data centre it is in and who else is; nobody else is told.
+func TestSite(t *testing.T) {
+	places, err := topology.Parse([]byte("datacenters: [{name: fra, cidrs: [127.0.1.0/24]}, {name: nyc, cidrs: [127.0.2.0/24]}]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		o      Options
+		ip, dc string
+	}{
+		{Options{Topology: places}, "127.0.1.1", "fra"}, {Options{Topology: places}, "127.0.3.1", ""}, {Options{}, "127.0.1.1", ""},
+	} {
+		tr := run(t, c.o)
+		if r, err := tr.http("127.0.2.1", peer('z', 1)); err != nil || r.Site.Epoch != 0 {
+			t.Errorf("a stock client was told %+v, %v", r.Site, err)
+		}
+		req := peer('a', 1)
+		req.Shoal = true
+		r, err := tr.http(c.ip, req)
+		if err != nil || r.Site.DC != c.dc || r.Site.Epoch == 0 || r.Site.Self.String() != c.ip+":6881" || !slices.Contains(r.Site.Members(), r.Site.Self) {
+			t.Errorf("%s: told %+v, %v; want %q", c.ip, r.Site, err, c.dc)
+		}
+		wantPeers(t, r, err, "127.0.2.1:6881")
+	}
+}
+
 func TestMetrics(t *testing.T) {
 	tr := run(t, Options{StateFile: filepath.Join(t.TempDir(), "state")})
 	if _, err := tr.http("127.0.0.1", peer('a', 0)); err != nil {

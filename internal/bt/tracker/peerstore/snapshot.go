@@ -193,15 +193,16 @@ func (s *Store) restorePeer(in *reader, sw *swarm, t *table, now uint32) {
 	end, b := b[:t.size], b[t.size:]
 	m := meta{
 		id: [20]byte(b), key: binary.BigEndian.Uint32(b[20:]), seen: min(binary.BigEndian.Uint32(b[24:]), now),
-		up: int64(binary.BigEndian.Uint64(b[28:])), down: int64(binary.BigEndian.Uint64(b[36:])), place: -1,
+		up: int64(binary.BigEndian.Uint64(b[28:])), down: int64(binary.BigEndian.Uint64(b[36:])),
 	}
 	saved := b[44]
 	if now-m.seen > s.o.Lifetime || sw.len() >= s.o.SwarmPeers || s.peers.Load() >= int64(s.o.Peers) || t.findEnd(end) >= 0 {
 		return
 	}
+	dc := int16(-1)
 	if s.o.Place != nil {
 		ip, _ := netip.AddrFromSlice(end[:t.size-2])
-		m.place = s.o.Place(ip)
+		dc = s.o.Place(ip)
 	}
 	if saved&savedKey != 0 {
 		m.flags |= hasKey
@@ -212,7 +213,8 @@ func (s *Store) restorePeer(in *reader, sw *swarm, t *table, now uint32) {
 	if saved&savedStray != 0 {
 		m.flags |= stray
 	}
-	slot := t.insert(end, m, saved&savedSeed != 0)
+	slot := t.insert(end, m, dc)
+	t.setSeed(slot, saved&savedSeed != 0)
 	t.setFlag(slot, partial, saved&savedPartial != 0)
 	sw.pair(&m.id)
 	s.peers.Add(1)

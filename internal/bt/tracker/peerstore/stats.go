@@ -56,10 +56,10 @@ func (t *table) countPlaces(n []int) {
 	for i := range t.meta {
 		switch m := &t.meta[i]; {
 		case m.flags&twin != 0:
-		case m.place < 0 || int(m.place) >= unknown:
+		case t.dc(i) < 0 || int(t.dc(i)) >= unknown:
 			n[unknown]++
 		default:
-			n[m.place]++
+			n[t.dc(i)]++
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"hash/maphash"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -34,6 +35,7 @@ type Options struct {
 	Lifetime   uint32                       // seconds that a peer lives after an announce
 	Keep       func(metainfo.InfoHash) bool // swarms that are never dropped to make room; nil: none
 	Place      func(netip.Addr) int16       // data centre of a restored peer; nil: unknown
+	Places     int                          // data centres that there are
 }
 
 const shards = 256
@@ -51,8 +53,8 @@ type shard struct {
 	mu      sync.Mutex
 	swarms  map[metainfo.InfoHash]*swarm
 	rng     *rand.Rand
-	slots   []int // scratch of a handout
-	crowded bool  // nothing can be dropped for a new swarm, until the next sweep
+	slots   []uint32 // scratch of a handout
+	crowded bool     // nothing can be dropped for a new swarm, until the next sweep
 
 	revision Revision
 	_        [64]byte // so that neighbours do not share a cache line
@@ -101,7 +103,10 @@ func (s *Store) Announce(a *Announce, now uint32, out *announce.Response) error 
 	}
 	n := sw.tally()
 	out.Seeds, out.Leeches, out.Downloaded = n.Seeds, n.Partial+n.Leeches, int(sw.completed)
-	sh.pick(sw, a, out)
+	sh.pick(s.o.Places+1, sw, a, out)
+	if a.Shoal && !a.Stopped {
+		sw.site(a, now, &out.Site)
+	}
 	return nil
 }
 
@@ -168,7 +173,7 @@ func (s *Store) evict(sh *shard) bool {
 func (s *Store) kept(h metainfo.InfoHash) bool { return s.o.Keep != nil && s.o.Keep(h) }
 
 // pick hands out peers of the asker's own family, then of the other one if it asks for them.
-func (sh *shard) pick(sw *swarm, a *Announce, out *announce.Response) {
+func (sh *shard) pick(sites int, sw *swarm, a *Announce, out *announce.Response) {
 	if a.Want <= 0 {
 		return
 	}
@@ -176,21 +181,44 @@ func (sh *shard) pick(sw *swarm, a *Announce, out *announce.Response) {
 	if a.V6 {
 		own, other = other, own
 	}
-	n := sh.pickFrom(own, a, a.Want, out)
-	if !a.Cross || n >= a.Want {
-		return
+	asker := handout.Asker{Seed: a.Seed, Shoal: a.Shoal, Want: a.Want, Sites: sites}
+	asker.Want -= sh.pickFrom(own, a, asker, out)
+	if a.Cross && asker.Want > 0 {
+		sh.pickFrom(other, a, asker, out)
 	}
-	sh.pickFrom(other, a, a.Want-n, out)
 }
 
-func (sh *shard) pickFrom(t *table, a *Announce, want int, out *announce.Response) int {
+func (sh *shard) pickFrom(t *table, a *Announce, asker handout.Asker, out *announce.Response) int {
 	if t.len() == 0 {
 		return 0
 	}
-	var own [3]int
-	self := own[:0]
+	var self [3]uint32
+	asker.Self, asker.Site = t.selves(self[:0], a), t.findSite(a.Place)
+	own := slices.IndexFunc(asker.Self, func(slot uint32) bool { return int(t.meta[slot].site) == asker.Site })
+	asker.Told = own >= 0 && t.meta[asker.Self[own]].flags&told != 0
+	var far bool
+	sh.slots, far = handout.Pick(sh.slots[:0], t.sites, t.handed, asker, sh.rng)
+	if far && own >= 0 {
+		t.tell(int(asker.Self[own]))
+	}
+	list, ids := &out.V4, &out.IDs4
+	if t.size == announce.Size6 {
+		list, ids = &out.V6, &out.IDs6
+	}
+	for _, slot := range sh.slots {
+		t.handed[slot]++
+		*list = append(*list, t.end(int(slot))...)
+		if a.IDs {
+			*ids = append(*ids, t.meta[slot].id[:]...)
+		}
+	}
+	return len(sh.slots)
+}
+
+// selves appends the slots that could be the asker itself.
+func (t *table) selves(dst []uint32, a *Announce) []uint32 {
 	if i := t.findID(&a.ID); i >= 0 {
-		self = append(self, i)
+		dst = append(dst, uint32(i))
 	}
 	for _, at := range a.Ends {
 		var buf [maxEnd]byte
@@ -199,23 +227,11 @@ func (sh *shard) pickFrom(t *table, a *Announce, want int, out *announce.Respons
 		}
 		if end := announce.AppendCompact(buf[:0], at); len(end) == t.size {
 			if i := t.findEnd(end); i >= 0 {
-				self = append(self, i)
+				dst = append(dst, uint32(i))
 			}
 		}
 	}
-	pool := handout.Pool{Seeds: t.seeds, Leeches: t.len() - t.seeds}
-	sh.slots = handout.Pick(sh.slots[:0], pool, handout.Asker{Seed: a.Seed, Self: self, Want: want}, sh.rng)
-	list, ids := &out.V4, &out.IDs4
-	if t.size == announce.Size6 {
-		list, ids = &out.V6, &out.IDs6
-	}
-	for _, slot := range sh.slots {
-		*list = append(*list, t.end(slot)...)
-		if a.IDs {
-			*ids = append(*ids, t.meta[slot].id[:]...)
-		}
-	}
-	return len(sh.slots)
+	return dst
 }
 
 // Sweep removes expired peers, and swarms that nothing is known of any more.

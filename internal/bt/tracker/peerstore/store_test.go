@@ -60,8 +60,10 @@ func (s *Store) check(t *testing.T) {
 		for _, sw := range s.shard[i].swarms {
 			swarms++
 			total += sw.len()
-			sw.v4.check(t)
-			sw.v6.check(t)
+			for _, tb := range []*table{&sw.v4, &sw.v6} {
+				tb.check(t)
+				tb.checkSites(t)
+			}
 		}
 	}
 	if got := s.Totals(); got != (Totals{swarms, total}) {
@@ -88,7 +90,7 @@ func (tb *table) check(t *testing.T) {
 		}
 		switch {
 		case m.flags&twin != 0:
-		case i >= tb.seeds:
+		case !tb.isSeed(i):
 			n.Leeches++
 		case m.flags&partial != 0:
 			n.Partial++
@@ -96,8 +98,36 @@ func (tb *table) check(t *testing.T) {
 			n.Seeds++
 		}
 	}
-	if n != tb.tally || tb.byEnd.n != len(tb.meta) || tb.byID.n != ids || len(tb.ends) != tb.size*len(tb.meta) || tb.seeds > len(tb.meta) {
+	if n != tb.tally || tb.byEnd.n != len(tb.meta) || tb.byID.n != ids || len(tb.ends) != tb.size*len(tb.meta) || len(tb.handed) != len(tb.meta) {
 		t.Fatalf("tally %+v, want %+v; %d+%d indexed of %d, %d owning", tb.tally, n, tb.byEnd.n, tb.byID.n, len(tb.meta), ids)
+	}
+}
+
+// checkSites holds that every peer stands once, in the site of its data centre and on its side of the border.
+func (tb *table) checkSites(t *testing.T) {
+	t.Helper()
+	n := 0
+	for i := range tb.sites {
+		s, p := &tb.sites[i], &tb.places[i]
+		toldOf := 0
+		for at, slot := range s.Slots {
+			m := &tb.meta[slot]
+			if int(m.site) != i || int(m.at) != at || (at < s.Seeds) != tb.isSeed(int(slot)) {
+				t.Fatalf("slot %d stands at %d of site %d (%d seeds) and says %d of %d", slot, at, i, s.Seeds, m.at, m.site)
+			}
+			if m.flags&told != 0 {
+				toldOf++
+			}
+		}
+		if toldOf != s.Told {
+			t.Fatalf("site %d: %d peers are told of far seeds, want %d", i, s.Told, toldOf)
+		}
+		if n += len(s.Slots); tb.findSite(p.dc) != i {
+			t.Fatalf("the data centre %d of site %d leads to %d", p.dc, i, tb.findSite(p.dc))
+		}
+	}
+	if n != len(tb.meta) || len(tb.sites) != len(tb.places) {
+		t.Fatalf("%d peers in %d sites, want %d", n, len(tb.sites), len(tb.meta))
 	}
 }
 
@@ -352,6 +382,8 @@ func TestRandomWalk(t *testing.T) {
 		a.Completed = rng.IntN(4) == 0
 		a.Stopped = rng.IntN(5) == 0
 		a.Downloaded, a.Uploaded = rng.Int64N(1000), rng.Int64N(1000)
+		a.Place = int16(rng.IntN(4) - 1)
+		a.Shoal, a.Cross = rng.IntN(2) == 0, rng.IntN(2) == 0
 		r := must(t, s, a, now)
 		for _, p := range r.Peers() {
 			if p == a.Ends[0] {

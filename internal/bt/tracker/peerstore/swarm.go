@@ -33,6 +33,7 @@ type Announce struct {
 	Want       int  // peers to hand out
 	Cross      bool // fill up with peers of the other family
 	IDs        bool // give their ids, too
+	Shoal      bool // content with fewer of its own data centre, and told who belongs to that
 }
 
 // swarm is all that is known under one info-hash.
@@ -114,7 +115,7 @@ func (sw *swarm) put(t *table, end []byte, a *Announce, now uint32, room func() 
 			return -1, err
 		}
 		known = false
-		slot = t.insert(end, meta{id: a.ID, up: a.Uploaded, down: a.Downloaded, seen: now, place: a.Place}, a.Seed)
+		slot = t.insert(end, meta{id: a.ID, up: a.Uploaded, down: a.Downloaded, seen: now}, a.Place)
 	}
 	return sw.refresh(t, slot, a, now, known), nil
 }
@@ -125,12 +126,12 @@ func (sw *swarm) refresh(t *table, slot int, a *Announce, now uint32, known bool
 	if a.HasKey && m.flags&hasKey == 0 {
 		m.key, m.flags = a.Key, m.flags|hasKey
 	}
-	m.place = a.Place
+	t.setPlace(slot, a.Place)
 	sw.pair(&a.ID)
 	sw.account(t, slot, a, now)
 	m.seen = now
 	sw.countCompleted(t, slot, a, known)
-	slot = t.setSeed(slot, a.Seed)
+	t.setSeed(slot, a.Seed)
 	t.setFlag(slot, partial, a.Partial)
 	return slot
 }

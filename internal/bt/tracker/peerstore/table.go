@@ -3,30 +3,35 @@ package peerstore
 import (
 	"hash/maphash"
 	"slices"
+
+	"shoal/internal/bt/tracker/handout"
 )
 
-// table holds the peers of one swarm and one address family in dense slots: first all that want no more
-// bytes, then the others, so that any subset is an interval and a sample is a few slot numbers. A peer is
-// known by its endpoint; its id leads to it too, unless another peer had that id first.
+// table holds the peers of one swarm and one address family in dense slots. A peer is known by its endpoint; its
+// id leads to it too, unless another peer had that id first. Each stands in the site of its data centre, where all
+// that want no more bytes come first, so that any subset is an interval and a sample is a few numbers.
 type table struct {
-	seed  maphash.Seed
-	size  int    // bytes of an endpoint: announce.Size4 or Size6
-	ends  []byte // endpoints in compact form, slot by slot
-	meta  []meta // parallel to ends
-	seeds int    // slots [0, seeds) are seeds
-	byEnd index
-	byID  index
+	seed   maphash.Seed
+	size   int      // bytes of an endpoint: announce.Size4 or Size6
+	ends   []byte   // endpoints in compact form, slot by slot
+	meta   []meta   // parallel to ends
+	handed []uint32 // parallel to ends: how often each was handed out
+	byEnd  index
+	byID   index
+	sites  []handout.Site // by data centre, in the order in which they appeared
+	places []place        // parallel to sites
 
 	tally Tally // of slots that are no twins
 }
 
-// meta is what is known of a peer besides its endpoint. No pointers, 64 bytes at most.
+// meta is what is known of a peer besides its endpoint. No pointers, 56 bytes.
 type meta struct {
 	up, down int64 // as last reported
 	id       [20]byte
 	key      uint32
 	seen     uint32 // unix seconds of the last announce
-	place    int16  // data centre; below zero: unknown
+	at       uint32 // position in its site
+	site     uint16 // index into sites
 	flags    flags
 }
 
@@ -38,6 +43,8 @@ const (
 	stray           // another peer owns the id: not in byID
 	twin            // the same peer stands in the other table and is counted there
 	partial         // BEP 21: wants no more bytes, but has not all
+	seeding         // wants no more bytes
+	told            // of seeds of other data centres
 )
 
 // Tally counts peers by what they want.
@@ -51,7 +58,7 @@ func (t *table) end(slot int) []byte { return t.ends[slot*t.size : (slot+1)*t.si
 
 // insert adds a peer whose endpoint is not there yet, and gives its slot. One marked as stray does not get its
 // id even when that is free.
-func (t *table) insert(end []byte, m meta, seed bool) int {
+func (t *table) insert(end []byte, m meta, dc int16) int {
 	slot := t.len()
 	t.ends = append(t.ends, end...)
 	m.flags &^= twin
@@ -59,12 +66,14 @@ func (t *table) insert(end []byte, m meta, seed bool) int {
 		m.flags |= stray
 	}
 	t.meta = append(t.meta, m)
+	t.handed = append(t.handed, 0)
 	t.byEnd.add(slot, t.hashEnd)
 	if m.flags&stray == 0 {
 		t.byID.add(slot, t.hashID)
 	}
+	t.join(slot, dc)
 	t.count(slot, 1)
-	return t.setSeed(slot, seed)
+	return slot
 }
 
 // count takes a slot into the tally (+1) or out of it (-1), before and after whatever changes its kind.
@@ -80,34 +89,17 @@ func (t *table) count(slot, by int) {
 	}
 }
 
-// isSeed tells on which side of the border a slot stands.
-func (t *table) isSeed(slot int) bool { return slot < t.seeds }
+func (t *table) isSeed(slot int) bool { return t.meta[slot].flags&seeding != 0 }
 
-// setSeed moves a peer to the right side of the border between seeds and others; it gives the new slot.
-func (t *table) setSeed(slot int, seed bool) int {
-	if seed == t.isSeed(slot) {
-		return slot
-	}
-	t.count(slot, -1)
-	if seed {
-		t.swap(slot, t.seeds)
-		slot = t.seeds
-		t.seeds++
-	} else {
-		t.seeds--
-		t.swap(slot, t.seeds)
-		slot = t.seeds
-	}
-	t.count(slot, 1)
-	return slot
-}
-
-// setFlag sets or clears one of the flags that change what a slot counts as.
+// setFlag sets or clears one of the flags that change what a slot counts as, but for seeding: see setSeed.
 func (t *table) setFlag(slot int, f flags, on bool) {
 	if m := &t.meta[slot]; on != (m.flags&f != 0) {
 		t.count(slot, -1)
 		m.flags ^= f
 		t.count(slot, 1)
+		if f == twin {
+			t.places[m.site].changed = true
+		}
 	}
 }
 
@@ -116,6 +108,7 @@ func (t *table) move(slot int, end []byte) {
 	t.byEnd.remove(slot, t.hashEnd)
 	copy(t.end(slot), end)
 	t.byEnd.add(slot, t.hashEnd)
+	t.places[t.meta[slot].site].changed = true
 }
 
 // rename gives the slot's endpoint to a peer with another id.
@@ -144,50 +137,31 @@ func (t *table) rename(slot int, id *[20]byte) {
 
 // remove takes a peer out; the last slot moves into its place.
 func (t *table) remove(slot int) {
-	slot = t.setSeed(slot, false)
 	t.count(slot, -1)
+	t.part(slot)
+	t.byEnd.remove(slot, t.hashEnd)
+	if t.meta[slot].flags&stray == 0 {
+		t.byID.remove(slot, t.hashID)
+	}
 	last := t.len() - 1
-	t.swap(slot, last)
-	t.byEnd.remove(last, t.hashEnd)
-	if t.meta[last].flags&stray == 0 {
-		t.byID.remove(last, t.hashID)
+	if slot != last {
+		m := &t.meta[last]
+		t.byEnd.cells[t.byEnd.cell(last, t.hashEnd(last))] = uint32(slot + 1)
+		if m.flags&stray == 0 {
+			t.byID.cells[t.byID.cell(last, t.hashID(last))] = uint32(slot + 1)
+		}
+		t.sites[m.site].Slots[m.at] = uint32(slot)
+		t.meta[slot], t.handed[slot] = *m, t.handed[last]
+		copy(t.end(slot), t.end(last))
 	}
-	t.meta = t.meta[:last]
+	t.meta, t.handed = t.meta[:last], t.handed[:last]
 	t.ends = t.ends[:last*t.size]
-}
-
-// swap exchanges two slots.
-func (t *table) swap(a, b int) {
-	if a == b {
-		return
-	}
-	cellA, cellB := t.byEnd.cell(a, t.hashEnd(a)), t.byEnd.cell(b, t.hashEnd(b))
-	t.byEnd.cells[cellA], t.byEnd.cells[cellB] = uint32(b+1), uint32(a+1)
-	const none = ^uint64(0)
-	idA, idB := none, none
-	if t.meta[a].flags&stray == 0 {
-		idA = t.byID.cell(a, t.hashID(a))
-	}
-	if t.meta[b].flags&stray == 0 {
-		idB = t.byID.cell(b, t.hashID(b))
-	}
-	if idA != none {
-		t.byID.cells[idA] = uint32(b + 1)
-	}
-	if idB != none {
-		t.byID.cells[idB] = uint32(a + 1)
-	}
-	t.meta[a], t.meta[b] = t.meta[b], t.meta[a]
-	var tmp [maxEnd]byte
-	n := copy(tmp[:], t.end(a))
-	copy(t.end(a), t.end(b))
-	copy(t.end(b), tmp[:n])
 }
 
 // expire removes all peers last seen before the given second, and gives memory back.
 func (t *table) expire(before uint32, gone func(id *[20]byte)) int {
 	n := 0
-	// Downwards: remove fills the gap from the border or the end, thus with peers that were looked at already.
+	// Downwards: remove fills the gap from the end, thus with a peer that was looked at already.
 	for slot := t.len() - 1; slot >= 0; slot-- {
 		if t.meta[slot].seen >= before {
 			continue
@@ -198,8 +172,9 @@ func (t *table) expire(before uint32, gone func(id *[20]byte)) int {
 		n++
 	}
 	if n > 0 && t.len()*4 < cap(t.meta) {
-		t.meta = slices.Clone(t.meta)
+		t.meta, t.handed = slices.Clone(t.meta), slices.Clone(t.handed)
 		t.ends = slices.Clone(t.ends)
+		t.tidySites()
 		t.byEnd.shrink(t.hashEnd)
 		t.byID.shrink(t.hashID)
 	}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -40,16 +41,27 @@ func (p *plainServer) serve(l net.Listener) error {
 			p.start(c)
 			continue
 		}
-		if errors.Is(err, net.ErrClosed) {
+		switch {
+		case errors.Is(err, net.ErrClosed):
 			return nil
-		}
-		// Such as no file descriptors left, which passes when connections end.
-		if pause = min(max(2*pause, 5*time.Millisecond), time.Second); pause == time.Second {
+		case !passes(err):
 			return err
 		}
-		p.f.o.Log.Debug("accept failed", "err", err)
+		p.f.o.Log.Warn("cannot accept a connection now", "err", err)
+		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 		time.Sleep(pause)
 	}
+}
+
+// passes tells that a listener is still good after an error: the client was gone, or the system lacks what it will
+// have again when connections end.
+func passes(err error) bool {
+	for _, e := range []error{syscall.ECONNABORTED, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 func (p *plainServer) start(c net.Conn) {
@@ -169,6 +181,9 @@ func (t *talk) read(idle bool) bool {
 	until := t.begun.Add(headerTime)
 	if idle {
 		until = t.now.Add(idleTime)
+		if cap(t.in) > keepBuffer {
+			t.in = make([]byte, 0, newBuffer)
+		}
 	}
 	if early := until.Sub(t.until); early < 0 || early > slack {
 		t.until = until
@@ -232,7 +247,7 @@ func (t *talk) flush() bool {
 		}
 	}
 	_, err := t.conn.Write(t.out)
-	if t.out = t.out[:0]; cap(t.out) > keepBytes {
+	if t.out = t.out[:0]; cap(t.out) > keepBuffer {
 		t.out = nil
 	}
 	return err == nil

@@ -57,11 +57,12 @@ func (p *planner) time() {
 // judge says what must not begin, and what deserves a second look.
 func (p *planner) judge() {
 	r, n := p.in.Rollout, p.out.Hosts
-	warn := func(format string, args ...any) { p.out.Warn = append(p.out.Warn, fmt.Sprintf(format, args...)) }
-	gate := max(1, r.Gate.Share.Or(shoal.Percent(100)).Up(n))
 	if n == 0 {
 		p.out.Refused = fmt.Sprintf("no host matches %s", r.To)
+		return
 	}
+	warn := func(format string, args ...any) { p.out.Warn = append(p.out.Warn, fmt.Sprintf(format, args...)) }
+	gate := max(1, r.Gate.Share.Or(shoal.Percent(100)).Up(n))
 	if full := len(p.out.Full); full > 0 {
 		first := p.out.Full[0]
 		text := fmt.Sprintf("%d of %d hosts have no room: %s needs %d bytes and has %d", full, n, first.Host, first.Need, first.Free)

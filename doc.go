@@ -2,6 +2,9 @@
 // house shares and that mean the same everywhere. A release is one immutable
 // tree of files, a metafile describes it, hosts receive it from each other.
 //
+// A rollout brings a release to the hosts of a selector, in waves; orders tell
+// hosts what is wanted of them, reports tell what they are.
+//
 // The nouns arrive here with the first part that needs to share them. The
 // package never does I/O and imports nothing of the house but topology, so
 // that every other package may import it.

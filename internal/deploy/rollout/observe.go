@@ -138,6 +138,11 @@ func (d *decider) observeBroken(m *Member, a shoal.AppReport) {
 	case d.well(a):
 		m.Broken = false
 		d.set(m, HostLive, "")
+	case d.s.Phase == Aborted:
+		if m.Status == HostLost && d.online(m) {
+			m.Broken = false
+			d.set(m, HostUntouched, "came back after the rollout was over")
+		}
 	case m.Status == HostLost && d.taken(m, a) && a.Live != d.s.Rollout.Version:
 		m.Broken, m.Wave = false, 0
 		d.set(m, HostStaging, "came back without having switched")

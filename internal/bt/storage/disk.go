@@ -55,8 +55,8 @@ const (
 	dirty                // written since it was last synced
 )
 
-// Open binds the torrent to the folder dir; its content lies at dir/Info.Name.
-// Nothing is created and nothing read yet, and dir need not exist.
+// Open binds the torrent to the folder dir; its content lies at dir/Info.Name,
+// or at dir/Options.As. Nothing is created and nothing read yet, and dir need not exist.
 func Open(dir string, info *metainfo.Info, hashes *metainfo.Hashes, o Options) (*Disk, error) {
 	if dir == "" {
 		return nil, errors.New("storage: no destination folder given")
@@ -65,13 +65,16 @@ func Open(dir string, info *metainfo.Info, hashes *metainfo.Hashes, o Options) (
 		return nil, err
 	}
 	o = o.withDefaults()
+	if o.As == "" {
+		o.As = info.Name
+	}
 	d := &Disk{
 		info:   info,
 		hashes: hashes,
 		o:      o,
 		log:    o.Log,
 	}
-	d.lay = newLayout(info, sideName(info, ".parts"))
+	d.lay = newLayout(info, o.As, sideName(info, ".parts"))
 	d.tree = newTree(dir, d.lay)
 	d.open = newPool[*handle](o.OpenFiles)
 	d.states = make([]atomic.Uint32, len(d.lay.files))
@@ -140,7 +143,7 @@ func sideName(info *metainfo.Info, suffix string) string {
 }
 
 // Path is where the content lies.
-func (d *Disk) Path() string { return d.tree.dir + string(os.PathSeparator) + d.info.Name }
+func (d *Disk) Path() string { return d.tree.dir + string(os.PathSeparator) + d.o.As }
 
 func (d *Disk) set(file int, bits uint32)     { d.states[file].Or(bits) }
 func (d *Disk) clear(file int, bits uint32)   { d.states[file].And(^bits) }

@@ -2,6 +2,8 @@ package storage_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -266,5 +268,50 @@ func TestSelect(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestAs lays content out under another name than the torrent's, which its
+// record outlives: it is found again without hashing.
+func TestAs(t *testing.T) {
+	tor, dir, state := zoo(t, metainfo.Hybrid), t.TempDir(), t.TempDir()
+	o := storage.Options{As: ".other", ResumeDir: state}
+	must(t, fetch(t, dir, tor, o).Close())
+	writableAgain(t, dir+"/.other/locked")
+	entries, err := os.ReadDir(dir)
+	must(t, err)
+	if len(entries) != 1 || entries[0].Name() != ".other" {
+		t.Errorf("the folder holds %v, want .other alone", entries)
+	}
+	must(t, os.Rename(dir+"/.other", dir+"/1.2"))
+	writableAgain(t, dir+"/1.2/locked")
+	d := open(t, dir, tor, storage.Options{As: "1.2", ResumeDir: state, ReadOnly: true})
+	if have, hashed := check(t, d); have.Count() != tor.Info.NumPieces() || hashed != 0 {
+		t.Errorf("found %d of %d pieces and hashed %d bytes, want all and none", have.Count(), tor.Info.NumPieces(), hashed)
+	}
+	if report, err := d.Verify(t.Context(), nil); err != nil || !report.OK() {
+		t.Errorf("verify: %+v, %v", report, err)
+	}
+}
+
+// TestPace lets a check ask before every piece, and end where it is told to.
+func TestPace(t *testing.T) {
+	tor, dir := zoo(t, metainfo.V2), t.TempDir()
+	must(t, fetch(t, dir, tor, storage.Options{}).Close())
+	writableAgain(t, dir+"/"+storagetest.Name+"/locked")
+	asked, stop := int64(0), errors.New("enough")
+	o := storage.Options{ReadOnly: true, Threads: 1, Pace: func(_ context.Context, n int) error {
+		if asked += int64(n); asked > 3*piece {
+			return stop
+		}
+		return nil
+	}}
+	if _, err := open(t, dir, tor, o).Verify(t.Context(), nil); !errors.Is(err, stop) {
+		t.Errorf("verify: %v, want %v", err, stop)
+	}
+	o.Pace = func(_ context.Context, n int) error { asked += int64(n); return nil }
+	asked = 0
+	if _, err := open(t, dir, tor, o).Verify(t.Context(), nil); err != nil || asked != tor.Info.ContentLength() {
+		t.Errorf("asked for %d bytes, %v, want %d", asked, err, tor.Info.ContentLength())
 	}
 }

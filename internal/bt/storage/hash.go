@@ -61,6 +61,11 @@ func (h *hashing) work(ctx context.Context) error {
 			if err := context.Cause(ctx); err != nil {
 				return err
 			}
+			if h.d.o.Pace != nil {
+				if err := h.d.o.Pace(ctx, int(h.d.info.PieceData(metainfo.Piece(p)))); err != nil {
+					return err
+				}
+			}
 			ok, err := h.d.hashPiece(checker, metainfo.Piece(p), buf)
 			h.tell(metainfo.Piece(p), ok, err)
 		}

@@ -33,20 +33,21 @@ type place struct {
 // step is one way from a folder to a folder in it.
 type step folder
 
-// newLayout lays the entries of info out; parts is the name of the part file.
-func newLayout(info *metainfo.Info, parts string) *layout {
+// newLayout lays the entries of info out under the name as; parts is the name of
+// the part file.
+func newLayout(info *metainfo.Info, as, parts string) *layout {
 	l := &layout{info: info, folders: []folder{{parent: -1}}, modes: map[int32]fs.FileMode{}}
 	known := map[step]int32{}
 	top := int32(0)
 	if !info.SingleFile {
-		top = l.enter(known, 0, info.Name)
+		top = l.enter(known, 0, as)
 	}
 	l.files = make([]place, 0, len(info.Files)+1)
 	for i := range info.Files {
 		f := &info.Files[i]
 		l.posix = l.posix || f.HasMode
 		if info.SingleFile {
-			l.files = append(l.files, place{folder: 0, name: info.Name})
+			l.files = append(l.files, place{folder: 0, name: as})
 			continue
 		}
 		last := len(f.Path) - 1

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"time"
@@ -55,6 +56,9 @@ type Options struct {
 	// Sparse reserves no space and does not ask for free space: files grow as
 	// they are written.
 	Sparse bool
+	// As is what the content is called in the destination folder; "" is the
+	// torrent's own name.
+	As string
 	// Select tells whether to fetch the file (or link) of this index in
 	// Info.Files; nil fetches all.
 	Select func(file int) bool
@@ -74,6 +78,10 @@ type Options struct {
 	// Threads is the number of pieces that Check and Verify hash at a time
 	// (0: one a core).
 	Threads int
+	// Pace is asked before so many bytes are read to be hashed, and may wait: it
+	// keeps a check in the background out of the way of other work. nil never
+	// waits.
+	Pace func(ctx context.Context, bytes int) error
 	// Log gets what is worth knowing and is no error; nil is silent.
 	Log *slog.Logger
 }

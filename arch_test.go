@@ -74,6 +74,8 @@ var layers = []rule{
 		why: "the controller runs rollouts; how they are asked for and shown is the front's"},
 	{from: "internal/front/web", to: "internal/", except: "internal/front/ internal/topology",
 		why: "pages know the root's interfaces only"},
+	{from: "*", to: "internal/killpoint", direct: true,
+		why: "only tests kill processes"},
 	{from: "*", to: "testing testing/iotest", except: "from:internal/bt/storage/storagetest from:internal/simnet", direct: true,
 		why: "production code must not link the testing package"},
 	{from: "*", to: "io/ioutil math/rand", except: "math/rand/v2", direct: true,

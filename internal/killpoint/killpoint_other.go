@@ -1,0 +1,6 @@
+//go:build !linux
+
+package killpoint
+
+// Enter does nothing where Run does not exist.
+func Enter() {}

@@ -37,7 +37,7 @@ type member struct {
 
 // join makes the parts of a member.
 func (s *share) join(disk *storage.Disk, hashes *metainfo.Hashes, have, want *bitfield.Set) (*member, error) {
-	m := &member{share: s, disk: disk, partial: len(s.o.Select) > 0}
+	m := &member{share: s, disk: disk, partial: len(s.o.Select) > 0 || s.pick != nil}
 	var err error
 	m.engine, err = swarm.New(swarm.Options{
 		Info: s.meta.Info, Hashes: hashes, Store: disk, Have: have, Want: want,

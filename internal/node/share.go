@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -19,6 +20,7 @@ import (
 // ContentOptions say where content lies and how it is treated.
 type ContentOptions struct {
 	Dir               string   // holds the content under the metafile's name
+	As                string   // another name for it there; "": the metafile's
 	Select            []string // globs; none: everything
 	Peers             []string // HOST:PORT, beside those from trackers
 	Overwrite         bool
@@ -50,8 +52,9 @@ type share struct {
 	p        *process
 	o        ContentOptions
 	meta     *metainfo.Metafile
-	readOnly bool // seed: content must be there, nothing is written
-	stay     bool // go on serving after completion
+	pick     func(file int) bool // in place of globs; nil: by those
+	readOnly bool                // seed: content must be there, nothing is written
+	stay     bool                // go on serving after completion
 	command  string
 	log      *slog.Logger
 
@@ -69,7 +72,7 @@ func (p *process) newShare(meta *metainfo.Metafile, o ContentOptions) *share {
 func (s *share) name() string { return s.meta.Info.Name }
 
 func (s *share) path() string {
-	p := filepath.Join(s.o.Dir, s.name())
+	p := filepath.Join(s.o.Dir, cmp.Or(s.o.As, s.name()))
 	if abs, err := filepath.Abs(p); err == nil {
 		return abs
 	}
@@ -121,12 +124,14 @@ func (s *share) run(ctx context.Context) error {
 	if err != nil {
 		return &MetafileError{s.name(), err}
 	}
-	picked, err := selection(info, s.o.Select)
-	if err != nil {
-		return err
+	picked := s.pick
+	if picked == nil {
+		if picked, err = selection(info, s.o.Select); err != nil {
+			return err
+		}
 	}
 	disk, err := storage.Open(s.o.Dir, info, hashes, storage.Options{
-		Cache: s.o.Cache, Overwrite: s.o.Overwrite, AllowOutsideLinks: s.o.AllowOutsideLinks,
+		As: s.o.As, Cache: s.o.Cache, Overwrite: s.o.Overwrite, AllowOutsideLinks: s.o.AllowOutsideLinks,
 		Select: picked, ReadOnly: s.readOnly, Sample: !s.o.FullCheck, ResumeDir: s.o.ResumeDir, Log: s.log,
 	})
 	if err != nil {

@@ -19,8 +19,8 @@ import (
 // patience bounds every wait; a wait ends as soon as it can.
 const patience = 20 * time.Second
 
-// release is a small tree on disk with its metafile.
-type release struct {
+// published is a small tree on disk with its metafile.
+type published struct {
 	dir  string // holds the tree app
 	file string // the metafile
 	meta *metainfo.Metafile
@@ -35,9 +35,9 @@ func testTree() map[string][]byte {
 	return map[string][]byte{"bin/start": []byte("#!/bin/sh\n"), "data/big": big, "data/none": {}, "VERSION": []byte("1\n")}
 }
 
-func newRelease(t *testing.T, version metainfo.Version) release {
+func newRelease(t *testing.T, version metainfo.Version, change ...func(app string)) published {
 	t.Helper()
-	r := release{dir: t.TempDir()}
+	r := published{dir: t.TempDir()}
 	app := filepath.Join(r.dir, "app")
 	for name, content := range testTree() {
 		write(t, filepath.Join(app, name), content)
@@ -45,6 +45,14 @@ func newRelease(t *testing.T, version metainfo.Version) release {
 	must(t, os.Chmod(filepath.Join(app, "bin/start"), 0o755))
 	must(t, os.Symlink("bin/start", filepath.Join(app, "run")))
 	must(t, os.Mkdir(filepath.Join(app, "empty"), 0o755))
+	for _, c := range change {
+		c(app)
+	}
+	return publish(t, r, app, version)
+}
+
+func publish(t *testing.T, r published, app string, version metainfo.Version) published {
+	t.Helper()
 	var err error
 	r.meta, err = build.Build(t.Context(), app, build.Options{Version: version, PieceLength: 32 << 10})
 	must(t, err)
@@ -59,9 +67,9 @@ func write(t *testing.T, name string, content []byte) {
 	must(t, os.WriteFile(name, content, 0o644))
 }
 
-func must(t *testing.T, err error) {
+func must(t *testing.T, errs ...error) {
 	t.Helper()
-	if err != nil {
+	if err := errors.Join(errs...); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -69,7 +77,11 @@ func must(t *testing.T, err error) {
 // same compares what arrived with what left, without the code under test.
 func same(t *testing.T, dir string) {
 	t.Helper()
-	app := filepath.Join(dir, "app")
+	sameTree(t, filepath.Join(dir, "app"))
+}
+
+func sameTree(t *testing.T, app string) {
+	t.Helper()
 	for name, want := range testTree() {
 		got, err := os.ReadFile(filepath.Join(app, name))
 		if err != nil || string(got) != string(want) {
@@ -127,7 +139,7 @@ func background(t *testing.T, run func(context.Context) error) (stop func() erro
 }
 
 // seed starts a seed of r, waits until it serves, and gives its address.
-func seed(t *testing.T, r release) (addr string, stop func() error) {
+func seed(t *testing.T, r published) (addr string, stop func() error) {
 	t.Helper()
 	e := make(events, 100)
 	stop = background(t, func(ctx context.Context) error {

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"shoal/internal/bt/rate"
 )
 
 // exactArgs wants n arguments and says which when they are not there.
@@ -59,4 +61,16 @@ func parsePieceLength(s string) (int64, error) {
 		return 0, usagef(hint, "piece length %s is not a power of two between 16KiB and 256MiB", s)
 	}
 	return int64(v), nil
+}
+
+// parseSize reads bytes with their unit; nothing given is 0.
+func parseSize(s string) (int64, error) {
+	if s == "" {
+		return 0, nil
+	}
+	n, err := rate.Parse(s + "/s")
+	if err != nil || strings.ContainsAny(s, "/") || !strings.HasSuffix(s, "B") {
+		return 0, usagef("write for example 500GB or 2TiB", "size %q is not understood", s)
+	}
+	return n, nil
 }

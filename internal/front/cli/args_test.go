@@ -21,3 +21,17 @@ func TestParsePieceLength(t *testing.T) {
 		}
 	}
 }
+
+func TestParseSize(t *testing.T) {
+	for text, want := range map[string]int64{"": 0, "1B": 1, "500GB": 500e9, "1.5TB": 1.5e12, "2GiB": 2 << 30} {
+		if got, err := parseSize(text); err != nil || got != want {
+			t.Errorf("parseSize(%q) = %d, %v, want %d", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"500", "GB", "-1GB", "400mbit", "1GB/s", "1Gb", "1 XB", "0B", "unlimited"} {
+		got, err := parseSize(text)
+		if code, hint := codeOf(err); code != CodeUsage || hint == "" {
+			t.Errorf("parseSize(%q) = %d, code %d, hint %q", text, got, code, hint)
+		}
+	}
+}

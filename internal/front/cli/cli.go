@@ -113,7 +113,8 @@ BitTorrent protocol, and speaks it with every stock client.
 
 One binary holds the whole recipe: make a metafile (create), look at it and
 check content against it (inspect, verify), introduce peers to each other
-(tracker), serve content (seed) and fetch it (get).`
+(tracker), serve content (seed) and fetch it (get), and keep the versions of an
+app on a host and switch between them (release).`
 
 const rootExample = `  shoal create -a http://tracker.example:6969/announce ./app-1.4
   shoal tracker --listen :6969
@@ -143,7 +144,7 @@ func (s *shell) command() *cobra.Command {
 	flags.BoolVar(&s.json, "json", false, "print one JSON document a line instead of text")
 	flags.StringVar(&s.level, "log-level", s.level, "debug, info, warn or error")
 	root.AddCommand(s.createCommand(), s.inspectCommand(), s.verifyCommand(), s.trackerCommand(),
-		s.seedCommand(), s.getCommand(), s.versionCommand(), s.manCommand(), exitCodesTopic())
+		s.seedCommand(), s.getCommand(), s.releaseCommand(), s.versionCommand(), s.manCommand(), exitCodesTopic())
 	return root
 }
 

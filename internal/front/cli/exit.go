@@ -14,6 +14,7 @@ import (
 
 	"shoal/internal/bt/metainfo/build"
 	"shoal/internal/bt/storage"
+	"shoal/internal/deploy/release"
 	"shoal/internal/node"
 )
 
@@ -123,6 +124,11 @@ func as[T error]() func(error) bool {
 func causes() []cause {
 	return []cause{
 		{as[interrupted](), CodeInterrupted, ""},
+		{is(release.ErrName), CodeUsage, ""},
+		{is(release.ErrNotFound), CodeNotFound, ""},
+		{is(release.ErrBusy), CodeRefused, ""},
+		{is(release.ErrRefused), CodeRefused, ""},
+		{is(release.ErrDamaged), CodeDamaged, ""},
 		{as[*node.ConfigError](), CodeUsage, ""},
 		{as[*node.SelectError](), CodeUsage, "`shoal inspect` lists the files of a metafile"},
 		{as[*node.MetafileError](), CodeMalformed, ""},

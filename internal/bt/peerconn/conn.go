@@ -88,11 +88,13 @@ type Options struct {
 // Conn is one connection after its handshake.
 type Conn struct {
 	nc   net.Conn
-	tcp  *net.TCPConn // nil in a simulated network
+	sock *socket // nil in a simulated network, and where there is no sendfile
 	h    Handler
 	o    Options
 	in   reader
 	wake chan struct{}
+
+	ahead ahead // of the writer
 
 	mu       sync.Mutex
 	control  []byte   // encoded messages that wait for the writer
@@ -107,11 +109,11 @@ type Conn struct {
 // New wraps nc, whose handshake is over. Nothing runs before Run, but
 // messages may be queued.
 func New(nc net.Conn, h Handler, o Options) *Conn {
-	c := &Conn{nc: nc, h: h, o: o, wake: make(chan struct{}, 1), closed: make(chan struct{})}
-	c.tcp, _ = nc.(*net.TCPConn)
+	c := &Conn{nc: nc, h: h, o: o, ahead: ahead{set: startAhead}, wake: make(chan struct{}, 1), closed: make(chan struct{})}
 	c.in.init(c)
-	if c.tcp != nil {
-		tune(c.tcp)
+	if tcp, ok := nc.(*net.TCPConn); ok {
+		_ = tcp.SetNoDelay(true) // failing costs speed only
+		c.sock = newSocket(tcp)
 	}
 	return c
 }

@@ -3,6 +3,7 @@ package peerconn
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"io"
 	"time"
 
@@ -18,9 +19,15 @@ type reader struct {
 	bulk     *[]byte // not nil: buf is this one
 	buf      []byte
 	r, w     int
+	between  bool // at the start of a frame
+	large    bool // large blocks come one behind the other
 	deadline time.Time
-	lowat    int
+	gulp     gulp
 }
+
+// pieceHead is what comes before the payload of a piece message: length, id,
+// index and begin.
+const pieceHead = 13
 
 func (r *reader) init(c *Conn) {
 	r.c = c
@@ -52,7 +59,10 @@ func (r *reader) run(ctx context.Context) error {
 
 // header reads a frame's length and, if there is one, its id.
 func (r *reader) header() (n int, id wire.ID, err error) {
-	if err := r.need(4); err != nil {
+	r.between = true
+	err = r.need(4)
+	r.between = false
+	if err != nil {
 		return 0, 0, err
 	}
 	n = int(binary.BigEndian.Uint32(r.buf[r.r:]))
@@ -114,19 +124,21 @@ func (r *reader) piece(ctx context.Context, n int64) error {
 		}
 		sink = discard{}
 	}
-	if err := r.body(ctx, sink, int(n-8)); err != nil {
+	r.large = n-8 > smallSize
+	body := r.body
+	if r.large {
+		body = r.stream
+	}
+	if err := body(ctx, sink, int(b.Begin), int(n-8)); err != nil {
 		sink.Abort()
 		return err
 	}
 	return sink.Done()
 }
 
-// body delivers n payload bytes: whole blocks at once where they fit into the
-// buffer, else stroke by stroke as they come.
-func (r *reader) body(ctx context.Context, sink Sink, n int) error {
-	if n > smallSize {
-		r.grow()
-	}
+// body delivers the payload of a small block: at once if it fits into the
+// buffer.
+func (r *reader) body(ctx context.Context, sink Sink, _, n int) error {
 	if n <= len(r.buf)/2 {
 		if err := r.need(n); err != nil {
 			return err
@@ -135,36 +147,79 @@ func (r *reader) body(ctx context.Context, sink Sink, n int) error {
 	for n > 0 {
 		if r.r == r.w {
 			r.r, r.w = 0, 0
-			r.c.h.Flush()
-			if err := r.read(min(n, len(r.buf)), n); err != nil {
+			if _, err := r.read(min(n, len(r.buf)), n); err != nil {
 				return err
 			}
 		}
 		k := min(n, r.w-r.r)
-		p := r.buf[r.r : r.r+k]
-		r.r += k
-		n -= k
-		r.c.received.Add(int64(k))
-		if err := sink.Write(p); err != nil {
+		if err := r.deliver(ctx, sink, r.r, k); err != nil {
 			return err
 		}
-		if err := r.c.o.Down.Wait(ctx, k); err != nil {
+		r.r += k
+		n -= k
+	}
+	return nil
+}
+
+// stream delivers the payload of a large block in whole buffers that end where
+// a multiple of their size does in the piece: so source and destination of
+// every copy in the kernel, from the packets and into the file, lie alike to
+// their pages. Copies that do not take twice the time.
+func (r *reader) stream(ctx context.Context, sink Sink, begin, n int) error {
+	r.grow()
+	for end := begin + n; begin < end; {
+		if r.r < r.w { // came with the header
+			k := min(end-begin, r.w-r.r)
+			if err := r.deliver(ctx, sink, r.r, k); err != nil {
+				return err
+			}
+			r.r += k
+			begin += k
+			continue
+		}
+		at := begin % len(r.buf)
+		r.r, r.w = at, at
+		err := r.fill(min(len(r.buf), at+end-begin))
+		if k := r.w - at; k > 0 { // also what came before an error is good
+			err = errors.Join(r.deliver(ctx, sink, at, k), err)
+			begin += k
+		}
+		r.r, r.w = 0, 0
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// fill reads until the buffer is filled up to stop, or for as long as it may
+// take that somebody hears of progress.
+func (r *reader) fill(stop int) error {
+	for waited := time.Duration(0); r.w < stop && waited < longWait; {
+		d, err := r.read(stop-r.w, stop-r.w)
+		if err != nil {
+			return err
+		}
+		waited += d
+	}
+	return nil
+}
+
+// deliver hands n bytes at from on, and waits if they were too many for a limit.
+func (r *reader) deliver(ctx context.Context, sink Sink, from, n int) error {
+	r.c.received.Add(int64(n))
+	if err := sink.Write(r.buf[from : from+n]); err != nil {
+		return err
+	}
+	return r.c.o.Down.Wait(ctx, n)
+}
+
 // need makes n unread bytes available in the buffer. n is at most half a
 // bulk buffer.
 func (r *reader) need(n int) error {
 	for r.w-r.r < n {
-		r.c.h.Flush()
 		if r.r == r.w {
 			r.r, r.w = 0, 0
-			if r.bulk != nil && n <= 5 {
-				r.shrink() // idle: give the big buffer back before waiting
-			}
 		}
 		if len(r.buf)-r.r < n {
 			r.w = copy(r.buf, r.buf[r.r:r.w])
@@ -173,56 +228,99 @@ func (r *reader) need(n int) error {
 				r.grow()
 			}
 		}
-		full := len(r.buf) - r.w
+		room := len(r.buf) - r.w
+		if r.large { // no more than the header, so that the payload is read to its place
+			most := n
+			if n <= 5 {
+				most = pieceHead
+			}
+			room = min(room, most-(r.w-r.r))
+		}
 		before := r.w
-		if err := r.read(full, n-(r.w-r.r)); err != nil {
+		if _, err := r.read(room, n-(r.w-r.r)); err != nil {
 			return err
 		}
-		if r.w-before == full && r.bulk == nil {
+		if r.w-before == room && r.bulk == nil && !r.large {
 			r.grow() // more was waiting than the small buffer holds
 		}
 	}
 	return nil
 }
 
-// read takes up to limit bytes from the socket; the caller is content with no
-// fewer than want before it can go on, so the kernel need not wake us earlier.
-func (r *reader) read(limit, want int) error {
-	r.setLowat(want)
+// read takes up to limit bytes from the socket and tells how long it waited for
+// them. The caller is content with no fewer than want before it can go on, so
+// the kernel need not wake us earlier.
+func (r *reader) read(limit, want int) (waited time.Duration, err error) {
+	r.c.h.Flush()
 	now := time.Now()
 	if d := now.Add(idleLimit); d.Sub(r.deadline) > idleLimit/8 {
 		r.deadline = d
 		if err := r.c.nc.SetReadDeadline(d); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	n, err := r.c.nc.Read(r.buf[r.w : r.w+limit])
-	r.w += n
-	if n > 0 {
-		return nil
+	sock := r.c.sock
+	if sock != nil {
+		n, err := sock.tryRead(r.buf[r.w : r.w+limit])
+		if n > 0 || err != nil {
+			r.w += n
+			return 0, err
+		}
 	}
-	if err == nil {
+	if r.between && r.r == r.w { // idle: give the big buffer back before waiting
+		r.shrink()
+		limit = min(limit, len(r.buf))
+	}
+	if sock != nil {
+		r.gulp.ask(sock, want)
+	}
+	n, err := r.c.nc.Read(r.buf[r.w : r.w+limit])
+	waited = time.Since(now)
+	r.gulp.slept(waited)
+	r.w += n
+	if n == 0 && err == nil {
 		err = io.ErrNoProgress
 	}
-	return err
+	if n > 0 {
+		err = nil // it comes again
+	}
+	return waited, err
 }
 
-// setLowat asks the kernel to wake us only when a good gulp is there: at a
-// few MB/s the wake-ups, one a packet, cost more than the bytes.
-func (r *reader) setLowat(want int) {
-	if r.c.tcp == nil {
-		return
+const (
+	longWait  = 100 * time.Millisecond // for bytes of a block
+	shortWait = longWait / 8
+	minGulp   = 16 << 10
+	maxGulp   = BulkSize
+)
+
+// gulp is how many bytes the kernel shall gather before it wakes us: at a few
+// MB/s the wake-ups, one a packet, cost more than the bytes. It follows the
+// rate, so that nobody takes a slow peer for a dead one.
+type gulp struct {
+	size int
+	set  int // what the kernel was told
+}
+
+// ask tells the kernel before a wait for want bytes.
+func (g *gulp) ask(s *socket, want int) {
+	n := 1
+	if want >= minGulp {
+		n = min(want, max(g.size, minGulp))
 	}
-	if want < 16<<10 {
-		want = 1
-	} else {
-		want = min(want, 128<<10)
+	if (n < g.set || n >= 2*g.set) && s.setReadLow(n) == nil {
+		g.set = n
 	}
-	if want == r.lowat || (r.lowat > 1 && want > 1 && want > r.lowat) {
-		return
-	}
-	if rcvLowat(r.c.tcp, want) == nil {
-		r.lowat = want
+}
+
+// slept learns from a wait.
+func (g *gulp) slept(d time.Duration) {
+	switch {
+	case g.set < minGulp: // not for a gulp
+	case d > longWait:
+		g.size = max(g.size/2, minGulp)
+	case d < shortWait:
+		g.size = min(max(2*g.size, 2*minGulp), maxGulp)
 	}
 }
 
@@ -248,7 +346,7 @@ func (r *reader) shrink() {
 	}
 	r.c.o.Budget.Put(r.bulk)
 	r.bulk, r.buf = nil, r.small
-	r.r, r.w = 0, 0
+	r.r, r.w, r.large = 0, 0, false
 }
 
 // discard swallows blocks that nobody asked for (any more).

@@ -1,42 +1,60 @@
 package peerconn
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-const haveSendfile = true
-
-// notSentLowat bounds what a socket holds unsent, in bytes: enough to ride
-// out a late wake-up at 10 Gbit/s, small enough that control messages do not
-// wait behind megabytes.
-const notSentLowat = 512 << 10
-
-// tune sets what every peer connection wants of TCP. Failures cost speed only.
-func tune(c *net.TCPConn) {
-	_ = c.SetNoDelay(true)
-	_ = control(c, func(fd int) error {
-		return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSentLowat)
-	})
+// socket is a TCP connection as the kernel sees it: for the calls that package
+// net does not have.
+type socket struct {
+	raw syscall.RawConn
 }
 
-func rcvLowat(c *net.TCPConn, n int) error {
-	return control(c, func(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVLOWAT, n) })
+// newSocket returns nil if c cannot be reached.
+func newSocket(c *net.TCPConn) *socket {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	s := &socket{raw: raw}
+	_ = s.setWriteLow(startAhead) // failing costs speed only
+	return s
+}
+
+// setReadLow makes the kernel report the socket as readable only when n bytes
+// have come.
+func (s *socket) setReadLow(n int) error { return s.set(unix.SOL_SOCKET, unix.SO_RCVLOWAT, n) }
+
+// setWriteLow makes the kernel take no more when n bytes are unsent.
+func (s *socket) setWriteLow(n int) error {
+	return s.set(unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, n)
+}
+
+func (s *socket) set(level, opt, n int) error {
+	return s.control(func(fd int) error { return unix.SetsockoptInt(fd, level, opt, n) })
+}
+
+func (s *socket) control(do func(fd int) error) (err error) {
+	if outer := s.raw.Control(func(fd uintptr) { err = do(int(fd)) }); outer != nil {
+		return outer
+	}
+	return err
 }
 
 // RTT returns the smoothed round-trip time that the kernel measured, in
 // microseconds, 0 if it is not known.
 func (c *Conn) RTT() (micros uint32) {
-	if c.tcp == nil {
+	if c.sock == nil {
 		return 0
 	}
-	_ = control(c.tcp, func(fd int) error {
+	_ = c.sock.control(func(fd int) error {
 		info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 		if err == nil {
 			micros = info.Rtt
@@ -49,26 +67,33 @@ func (c *Conn) RTT() (micros uint32) {
 	return micros
 }
 
-func control(c *net.TCPConn, set func(fd int) error) error {
-	rc, err := c.SyscallConn()
-	if err != nil {
-		return err
+// tryRead reads what is there, and nothing if that is nothing.
+func (s *socket) tryRead(p []byte) (n int, err error) {
+	outer := s.raw.Read(func(fd uintptr) bool {
+		for {
+			n, err = unix.Read(int(fd), p)
+			if err != unix.EINTR {
+				return true
+			}
+		}
+	})
+	switch {
+	case outer != nil:
+		return 0, outer
+	case err == unix.EAGAIN:
+		return 0, nil
+	case err != nil:
+		return 0, os.NewSyscallError("read", err)
+	case n == 0:
+		return 0, io.EOF
 	}
-	var setErr error
-	if err := rc.Control(func(fd uintptr) { setErr = set(int(fd)) }); err != nil {
-		return err
-	}
-	return setErr
+	return n, nil
 }
 
 // sendMore writes p with MSG_MORE.
-func (c *Conn) sendMore(p []byte) error {
-	rc, err := c.tcp.SyscallConn()
-	if err != nil {
-		return err
-	}
+func (s *socket) sendMore(p []byte) error {
 	var sendErr error
-	err = rc.Write(func(fd uintptr) bool {
+	err := s.raw.Write(func(fd uintptr) bool {
 		for len(p) > 0 {
 			n, err := unix.SendmsgN(int(fd), p, nil, nil, unix.MSG_MORE|unix.MSG_NOSIGNAL)
 			switch {
@@ -92,39 +117,22 @@ func (c *Conn) sendMore(p []byte) error {
 
 // sendFile sends n bytes of f from off. The offset is explicit because many
 // connections share the descriptor (net.TCPConn.ReadFrom would move its
-// position), and a stroke is bounded because a cold read holds a thread.
-func (c *Conn) sendFile(ctx context.Context, f *os.File, off, n int64) error {
-	rc, err := c.tcp.SyscallConn()
-	if err != nil {
-		return err
-	}
+// position).
+func (s *socket) sendFile(f *os.File, off, n int64) error {
 	src, err := f.SyscallConn()
 	if err != nil {
 		return err
 	}
-	for n > 0 {
-		stroke := min(n, strokeSize)
-		if c.o.Up.Limited() {
-			stroke = min(stroke, int64(c.o.Up.Chunk(strokeSize)))
-		}
-		if err := c.o.Up.Wait(ctx, int(stroke)); err != nil {
-			return err
-		}
-		if err := c.allow(); err != nil {
-			return err
-		}
-		var sent int64
-		var waitErr, sendErr error
-		err := src.Control(func(in uintptr) {
-			waitErr = rc.Write(func(out uintptr) (done bool) {
-				done, sendErr = sendStroke(int(out), int(in), off, stroke, &sent)
-				return done
-			})
+	var sent int64
+	var waitErr, sendErr error
+	err = src.Control(func(in uintptr) {
+		waitErr = s.raw.Write(func(out uintptr) (done bool) {
+			done, sendErr = sendStroke(int(out), int(in), off, n, &sent)
+			return done
 		})
-		if err := errors.Join(err, waitErr, sendErr); err != nil {
-			return fmt.Errorf("sendfile %s at %d: %w", f.Name(), off+sent, err)
-		}
-		off, n = off+stroke, n-stroke
+	})
+	if err := errors.Join(err, waitErr, sendErr); err != nil {
+		return fmt.Errorf("sendfile %s at %d: %w", f.Name(), off+sent, err)
 	}
 	return nil
 }

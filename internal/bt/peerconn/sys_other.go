@@ -3,21 +3,21 @@
 package peerconn
 
 import (
-	"context"
 	"errors"
 	"net"
 	"os"
 )
 
-const haveSendfile = false
+// socket is not used on this system.
+type socket struct{}
 
-func tune(c *net.TCPConn) { _ = c.SetNoDelay(true) }
-
-func rcvLowat(*net.TCPConn, int) error { return errors.ErrUnsupported }
+func newSocket(*net.TCPConn) *socket { return nil }
 
 // RTT is not known on this system.
 func (c *Conn) RTT() (micros uint32) { return 0 }
 
-func (c *Conn) sendMore([]byte) error { return errors.ErrUnsupported }
-
-func (c *Conn) sendFile(context.Context, *os.File, int64, int64) error { return errors.ErrUnsupported }
+func (s *socket) tryRead([]byte) (int, error)           { return 0, errors.ErrUnsupported }
+func (s *socket) setReadLow(int) error                  { return errors.ErrUnsupported }
+func (s *socket) sendMore([]byte) error                 { return errors.ErrUnsupported }
+func (s *socket) sendFile(*os.File, int64, int64) error { return errors.ErrUnsupported }
+func (s *socket) setWriteLow(int) error                 { return errors.ErrUnsupported }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"time"
 
 	"shoal/internal/bt/wire"
@@ -84,7 +85,7 @@ func (c *Conn) batch(ctx context.Context, control []byte, us []Upload) error {
 		return c.sendSmall(ctx, control, us)
 	}
 	send := c.sendStrokes
-	if c.tcp != nil && haveSendfile {
+	if c.sock != nil {
 		send = c.sendLarge
 	}
 	err := send(ctx, control, us[0])
@@ -133,6 +134,60 @@ func (c *Conn) sendLarge(ctx context.Context, control []byte, u Upload) error {
 			return fmt.Errorf("in the middle of a block: %w", err)
 		}
 	}
+}
+
+// sendFile sends n bytes of f from off, in strokes that are bounded because a
+// cold read holds a thread.
+func (c *Conn) sendFile(ctx context.Context, f *os.File, off, n int64) error {
+	for n > 0 {
+		stroke := min(n, strokeSize)
+		if c.o.Up.Limited() {
+			stroke = min(stroke, int64(c.o.Up.Chunk(strokeSize)))
+		}
+		if err := c.o.Up.Wait(ctx, int(stroke)); err != nil {
+			return err
+		}
+		if err := c.allow(); err != nil {
+			return err
+		}
+		if err := c.sock.sendFile(f, off, stroke); err != nil {
+			return err
+		}
+		off, n = off+stroke, n-stroke
+		c.ahead.sent(c.sock, stroke, time.Now())
+	}
+	return nil
+}
+
+const (
+	startAhead = 512 << 10
+	minAhead   = 256 << 10
+	maxAhead   = 4 << 20
+	aheadTime  = 5 * time.Millisecond
+	aheadEvery = 50 * time.Millisecond
+)
+
+// ahead keeps as many bytes unsent in the socket as leave in a few
+// milliseconds: fewer, and a late wake-up lets the line run dry; more, and
+// control messages wait behind them.
+type ahead struct {
+	since time.Time
+	bytes int64
+	set   int64
+}
+
+func (a *ahead) sent(s *socket, n int64, now time.Time) {
+	a.bytes += n
+	d := now.Sub(a.since)
+	if d < aheadEvery {
+		return
+	}
+	want := int64(float64(a.bytes) * float64(aheadTime) / float64(d))
+	want = min(max(want, minAhead), maxAhead)
+	if (want > 2*a.set || want < a.set/2) && s.setWriteLow(int(want)) == nil {
+		a.set = want
+	}
+	a.since, a.bytes = now, 0
 }
 
 // sendSmall reads small blocks, neighbours at once, and sends them, headers
@@ -264,8 +319,8 @@ func (c *Conn) send(p []byte, more bool) error {
 	if err := c.allow(); err != nil {
 		return err
 	}
-	if more && c.tcp != nil && haveSendfile {
-		return c.sendMore(p)
+	if more && c.sock != nil {
+		return c.sock.sendMore(p)
 	}
 	_, err := c.nc.Write(p)
 	return err

@@ -114,11 +114,12 @@ func (f *fetcher) set(window, unit int64) {
 	f.window, f.unit = window, unit
 }
 
-// windowSize is how many bytes it keeps outstanding.
-func (f *fetcher) windowSize() int64 {
+// windowSize is how many bytes it keeps outstanding, and the mark below which
+// it asks for more.
+func (f *fetcher) windowSize() (window, low int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.window
+	return f.window, f.low()
 }
 
 func (f *fetcher) outstanding() int64 {
@@ -127,11 +128,18 @@ func (f *fetcher) outstanding() int64 {
 	return f.outBytes
 }
 
-// pump appends requests to dst until the window is full. hungry is true when
-// the jobs are used up before that.
+// low is the mark below which the window is filled up again: requests go out a
+// handful at a time, for every message wakes somebody up at both ends.
+func (f *fetcher) low() int64 { return f.window - f.window/4 }
+
+// pump appends requests to dst until the window is full, once it has become
+// empty enough. hungry is true when the jobs are used up before that.
 func (f *fetcher) pump(dst []byte) (out []byte, hungry bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.outBytes >= f.low() {
+		return dst, false
+	}
 	for _, j := range f.jobs {
 		for len(j.todo) > 0 {
 			if f.outBytes >= f.window {

@@ -67,10 +67,11 @@ func (s *state) fill(p *peer) {
 	if p.gone || s.left == 0 || s.paused || s.now.Before(p.holdUntil) || p.chokesUs && len(p.allowed) == 0 {
 		return
 	}
+	window, low := p.link.fetch.windowSize()
 	given := false
-	for {
+	for enough := low; ; enough = window {
 		bytes, jobs := p.link.fetch.backlog()
-		if jobs > 0 && bytes >= p.link.fetch.windowSize() {
+		if jobs > 0 && bytes >= enough {
 			break
 		}
 		a := s.choose(p, jobs == 0)

@@ -41,7 +41,10 @@ var (
 )
 
 // Sink takes the payload of one piece message, in order. Write must not keep
-// p. Abort occurs when the connection dies in the middle.
+// p, and may run on another goroutine than everything else, but never at the
+// same time as another Write of the connection. Done occurs when all of it is
+// written, which may be after the next block has begun; Abort instead when the
+// connection dies before.
 type Sink interface {
 	Write(p []byte) error
 	Done() error

@@ -23,6 +23,7 @@ type reader struct {
 	large    bool // large blocks come one behind the other
 	deadline time.Time
 	gulp     gulp
+	stage    stage
 }
 
 // pieceHead is what comes before the payload of a piece message: length, id,
@@ -37,6 +38,7 @@ func (r *reader) init(c *Conn) {
 
 func (r *reader) run(ctx context.Context) error {
 	defer r.shrink()
+	defer r.stage.stop(r.c.o.Budget)
 	for {
 		n, id, err := r.header()
 		if err != nil {
@@ -125,11 +127,14 @@ func (r *reader) piece(ctx context.Context, n int64) error {
 		sink = discard{}
 	}
 	r.large = n-8 > smallSize
-	body := r.body
 	if r.large {
-		body = r.stream
+		return r.stream(ctx, sink, int(b.Begin), int(n-8))
 	}
-	if err := body(ctx, sink, int(b.Begin), int(n-8)); err != nil {
+	if err := r.stage.drain(r.c.o.Budget); err != nil {
+		sink.Abort()
+		return err
+	}
+	if err := r.body(ctx, sink, int(n-8)); err != nil {
 		sink.Abort()
 		return err
 	}
@@ -138,7 +143,7 @@ func (r *reader) piece(ctx context.Context, n int64) error {
 
 // body delivers the payload of a small block: at once if it fits into the
 // buffer.
-func (r *reader) body(ctx context.Context, sink Sink, _, n int) error {
+func (r *reader) body(ctx context.Context, sink Sink, n int) error {
 	if n <= len(r.buf)/2 {
 		if err := r.need(n); err != nil {
 			return err
@@ -168,41 +173,61 @@ func (r *reader) body(ctx context.Context, sink Sink, _, n int) error {
 func (r *reader) stream(ctx context.Context, sink Sink, begin, n int) error {
 	r.grow()
 	for end := begin + n; begin < end; {
-		if r.r < r.w { // came with the header
-			k := min(end-begin, r.w-r.r)
-			if err := r.deliver(ctx, sink, r.r, k); err != nil {
-				return err
-			}
-			r.r += k
-			begin += k
+		queued, err := true, error(nil)
+		if r.r == r.w {
+			at := begin % len(r.buf)
+			r.r, r.w = at, at
+			queued, err = r.fill(min(len(r.buf), at+end-begin))
+		} // else some came with the header
+		k := min(end-begin, r.w-r.r) // what came before an error is good too
+		begin += k
+		last := begin == end
+		if queued && r.hand(sink, k, last) {
 			continue
 		}
-		at := begin % len(r.buf)
-		r.r, r.w = at, at
-		err := r.fill(min(len(r.buf), at+end-begin))
-		if k := r.w - at; k > 0 { // also what came before an error is good
-			err = errors.Join(r.deliver(ctx, sink, at, k), err)
-			begin += k
-		}
-		r.r, r.w = 0, 0
-		if err != nil {
+		err = errors.Join(r.stage.drain(r.c.o.Budget), r.deliver(ctx, sink, r.r, k), err)
+		r.r += k
+		switch {
+		case err != nil:
+			sink.Abort()
 			return err
+		case last:
+			return sink.Done()
 		}
 	}
 	return nil
 }
 
+// hand gives the full buffer to the second core and takes an empty one; false
+// when that is not possible.
+func (r *reader) hand(sink Sink, n int, last bool) bool {
+	if r.bulk == nil || n < minGulp || n < r.w-r.r || r.c.o.Down.Limited() || !r.stage.start() {
+		return false
+	}
+	b := r.c.o.Budget.TryGet()
+	if b == nil {
+		return false
+	}
+	r.c.received.Add(int64(n))
+	r.stage.hand(stroke{sink: sink, buf: r.bulk, from: r.r, to: r.r + n, last: last})
+	r.bulk, r.buf = b, *b
+	r.r, r.w = 0, 0
+	return true
+}
+
 // fill reads until the buffer is filled up to stop, or for as long as it may
-// take that somebody hears of progress.
-func (r *reader) fill(stop int) error {
+// take that somebody hears of progress. queued tells whether all of it was
+// there already.
+func (r *reader) fill(stop int) (queued bool, err error) {
 	for waited := time.Duration(0); r.w < stop && waited < longWait; {
 		d, err := r.read(stop-r.w, stop-r.w)
 		if err != nil {
-			return err
+			return false, err
 		}
 		waited += d
+		queued = waited == 0
 	}
-	return nil
+	return queued, nil
 }
 
 // deliver hands n bytes at from on, and waits if they were too many for a limit.
@@ -260,12 +285,22 @@ func (r *reader) read(limit, want int) (waited time.Duration, err error) {
 		}
 	}
 	sock := r.c.sock
-	if sock != nil {
+	for sock != nil {
+		if err := r.stage.settle(r.c.o.Budget, false); err != nil {
+			return 0, err
+		}
 		n, err := sock.tryRead(r.buf[r.w : r.w+limit])
 		if n > 0 || err != nil {
 			r.w += n
 			return 0, err
 		}
+		if r.stage.out == 0 {
+			break
+		}
+		if err := r.stage.settle(r.c.o.Budget, true); err != nil {
+			return 0, err
+		}
+		r.c.h.Flush()
 	}
 	if r.between && r.r == r.w { // idle: give the big buffer back before waiting
 		r.shrink()

@@ -26,7 +26,6 @@ type link struct {
 	events  []event      // of the reader; flushed before it waits
 	asked   []wire.Block
 	took    bool // blocks have come since the last pump
-	sink    sink
 }
 
 // maxUnasked bounds what a peer may send without being asked, in bytes: after
@@ -148,8 +147,7 @@ func (l *link) Begin(b wire.Block) (peerconn.Sink, error) {
 		}
 		return nil, nil
 	}
-	l.sink = sink{l: l, part: j.part, off: int64(b.Begin)}
-	return &l.sink, nil
+	return &sink{l: l, part: j.part, off: int64(b.Begin)}, nil
 }
 
 // Sent implements peerconn.Handler.

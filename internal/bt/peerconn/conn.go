@@ -59,7 +59,8 @@ type Handler interface {
 	Message(id wire.ID, payload []byte) error
 	// Begin announces a piece message. A nil sink discards the payload.
 	Begin(b wire.Block) (Sink, error)
-	// Flush occurs before the connection waits for more bytes.
+	// Flush occurs before the connection waits for more bytes, and every few
+	// milliseconds while it need not.
 	Flush()
 	// Sent occurs when an upload has left, or err says why it has not: then
 	// the connection still lives and the request should be rejected.
@@ -97,7 +98,8 @@ type Conn struct {
 	in   reader
 	wake chan struct{}
 
-	ahead ahead // of the writer
+	ahead ahead // this and the next: of the writer
+	paced int64 // bytes/s that the kernel was told, 0: no limit
 
 	mu       sync.Mutex
 	control  []byte   // encoded messages that wait for the writer

@@ -38,7 +38,7 @@ func (d disk) Extent(off, n int64) (*os.File, int64, int64, func(), error) {
 	return d.f, off, n, func() {}, d.fail
 }
 
-func newDisk(t *testing.T, n int) (disk, []byte) {
+func newDisk(t testing.TB, n int) (disk, []byte) {
 	t.Helper()
 	b := make([]byte, n)
 	_, _ = rand.NewChaCha8([32]byte{2}).Read(b)
@@ -113,7 +113,7 @@ func (r *recorder) until(t *testing.T, what string, cond func() bool) {
 	}
 }
 
-func tcpPair(t *testing.T) (net.Conn, net.Conn) {
+func tcpPair(t testing.TB) (net.Conn, net.Conn) {
 	t.Helper()
 	ln, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {

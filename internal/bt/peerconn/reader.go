@@ -22,9 +22,14 @@ type reader struct {
 	between  bool // at the start of a frame
 	large    bool // large blocks come one behind the other
 	deadline time.Time
+	flushed  time.Time // when the handler was last told that we may wait
 	gulp     gulp
 	stage    stage
 }
+
+// flushEvery is how long a handler may have to wait to hear that what it
+// gathers is all for now, while there is always more to read.
+const flushEvery = 4 * time.Millisecond
 
 // pieceHead is what comes before the payload of a piece message: length, id,
 // index and begin.
@@ -276,8 +281,10 @@ func (r *reader) need(n int) error {
 // them. The caller is content with no fewer than want before it can go on, so
 // the kernel need not wake us earlier.
 func (r *reader) read(limit, want int) (waited time.Duration, err error) {
-	r.c.h.Flush()
 	now := time.Now()
+	if now.Sub(r.flushed) >= flushEvery {
+		r.flush(now)
+	}
 	if d := now.Add(idleLimit); d.Sub(r.deadline) > idleLimit/8 {
 		r.deadline = d
 		if err := r.c.nc.SetReadDeadline(d); err != nil {
@@ -294,13 +301,16 @@ func (r *reader) read(limit, want int) (waited time.Duration, err error) {
 			r.w += n
 			return 0, err
 		}
+		r.flush(now)
 		if r.stage.out == 0 {
 			break
 		}
 		if err := r.stage.settle(r.c.o.Budget, true); err != nil {
 			return 0, err
 		}
-		r.c.h.Flush()
+	}
+	if sock == nil {
+		r.flush(now)
 	}
 	if r.between && r.r == r.w { // idle: give the big buffer back before waiting
 		r.shrink()
@@ -320,6 +330,11 @@ func (r *reader) read(limit, want int) (waited time.Duration, err error) {
 		err = nil // it comes again
 	}
 	return waited, err
+}
+
+func (r *reader) flush(now time.Time) {
+	r.c.h.Flush()
+	r.flushed = now
 }
 
 const (

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"os"
 	"syscall"
@@ -35,6 +36,15 @@ func (s *socket) setReadLow(n int) error { return s.set(unix.SOL_SOCKET, unix.SO
 // setWriteLow makes the kernel take no more when n bytes are unsent.
 func (s *socket) setWriteLow(n int) error {
 	return s.set(unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, n)
+}
+
+// setPace limits how fast packets leave, in bytes a second; 0 ends that, as
+// does more than an int32 holds.
+func (s *socket) setPace(rate int64) error {
+	if rate <= 0 || rate > math.MaxInt32 {
+		rate = -1
+	}
+	return s.set(unix.SOL_SOCKET, unix.SO_MAX_PACING_RATE, int(rate))
 }
 
 func (s *socket) set(level, opt, n int) error {

@@ -21,3 +21,4 @@ func (s *socket) setReadLow(int) error                  { return errors.ErrUnsup
 func (s *socket) sendMore([]byte) error                 { return errors.ErrUnsupported }
 func (s *socket) sendFile(*os.File, int64, int64) error { return errors.ErrUnsupported }
 func (s *socket) setWriteLow(int) error                 { return errors.ErrUnsupported }
+func (s *socket) setPace(int64) error                   { return errors.ErrUnsupported }

@@ -75,9 +75,24 @@ func (u Upload) small() bool { return u.Block.Length <= stockBlock }
 
 func (u Upload) end() int64 { return u.Off + int64(u.Block.Length) }
 
+// pace lets the kernel spread the packets of a limited connection evenly. The
+// buckets still hold the limit, of which this connection may be one of many; so
+// the kernel gets some room above it, for headers and for catching up.
+func (c *Conn) pace() {
+	r := c.o.Up.Rate()
+	if c.sock == nil || r == c.paced || c.sock.setPace(r+r/paceRoom) != nil {
+		return
+	}
+	c.paced = r
+}
+
+// paceRoom is the part of the rate that pacing leaves free.
+const paceRoom = 8
+
 // batch sends control bytes and then blocks.
 func (c *Conn) batch(ctx context.Context, control []byte, us []Upload) error {
 	c.lastSend.Store(time.Now().UnixNano())
+	c.pace()
 	if len(us) == 0 {
 		return c.send(control, false)
 	}

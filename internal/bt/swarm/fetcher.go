@@ -20,6 +20,7 @@ type job struct {
 type order struct {
 	job   *job
 	block wire.Block
+	at    time.Time
 }
 
 // fetcher turns the jobs of one peer into requests and keeps just as many
@@ -34,6 +35,10 @@ type fetcher struct {
 	window   int64 // bytes to keep outstanding
 	unit     int64 // bytes of one request
 	aligned  bool  // stock peers: requests end at multiples of unit
+	// latency is the shortest time from a request to the first byte of its
+	// block, 0 until one has come. It knows of what lies between us and the
+	// peer that the kernel does not: a relay, a slow disk.
+	latency time.Duration
 
 	progress atomic.Int64 // unix nanoseconds when bytes last came or a job was given
 }
@@ -122,6 +127,13 @@ func (f *fetcher) windowSize() (window, low int64) {
 	return f.window, f.low()
 }
 
+// fastest is the shortest time that a request has taken to be answered.
+func (f *fetcher) fastest() time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.latency
+}
+
 func (f *fetcher) outstanding() int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -140,13 +152,14 @@ func (f *fetcher) pump(dst []byte) (out []byte, hungry bool) {
 	if f.outBytes >= f.low() {
 		return dst, false
 	}
+	now := time.Now()
 	for _, j := range f.jobs {
 		for len(j.todo) > 0 {
 			if f.outBytes >= f.window {
 				return dst, false
 			}
 			b := f.cut(j)
-			f.out = append(f.out, order{j, b})
+			f.out = append(f.out, order{j, b, now})
 			f.outBytes += int64(b.Length)
 			j.out++
 			dst = wire.AppendBlock(dst, wire.Request, b)
@@ -185,6 +198,9 @@ func (f *fetcher) arrived(b wire.Block) *job {
 			f.out = append(f.out[:i], f.out[i+1:]...)
 		}
 		f.outBytes -= int64(b.Length)
+		if took := time.Since(o.at); f.latency == 0 || took < f.latency {
+			f.latency = took
+		}
 		o.job.out--
 		if o.job.out == 0 && len(o.job.todo) == 0 {
 			f.drop(func(j *job) bool { return j == o.job })

@@ -15,6 +15,8 @@ const (
 	slowUnit     = 256 << 10 // a request to a shoal peer, until it proves fast
 	fastUnit     = 1 << 20
 	maxWindow    = 256 << 20
+	longPath     = 200 * time.Millisecond // no latency of a path is taken to be longer
+	scheduling   = 30 * time.Millisecond
 	stalledAfter = 2 * time.Second
 	snubAfter    = 30 * time.Second
 	hopeless     = 2 * time.Minute
@@ -22,17 +24,16 @@ const (
 	minPatience  = 100 * time.Millisecond
 )
 
-// retune fits window and request size to the measured path: twice what is
-// under way in a round trip, so that the rate can grow, and enough for 20 ms
-// of scheduling on top.
+// retune fits window and request size to the measured path.
 func (s *state) retune(p *peer) {
-	rtt := float64(p.link.conn.RTT()) / 1e6
-	window := int64(p.down.rate * (2*rtt + 0.03))
+	rate := max(p.down.rate, p.down.now)
+	rtt := time.Duration(p.link.conn.RTT()) * time.Microsecond
+	window := ahead(rate, rtt, p.link.fetch.fastest())
 	unit := int64(stockUnit)
 	low := int64(startWindow)
 	if p.shoal {
 		unit, low = slowUnit, 1
-		if p.down.rate > 40e6 {
+		if rate > 40e6 {
 			unit, low = fastUnit, 4<<20
 		}
 		unit = min(unit, p.unit)
@@ -42,6 +43,16 @@ func (s *state) retune(p *peer) {
 		window = min(window, 250*stockUnit)
 	}
 	p.link.fetch.set(min(max(window, low), maxWindow), unit)
+}
+
+// ahead is how many bytes to have asked for: at the rate of bytes a second that
+// they come at, twice what is under way in a round trip, so that the rate can
+// grow, and enough for 30 ms of scheduling on top. Of latency, which is the
+// shortest that an answer has taken, a part may be a queue at the peer, which
+// must not grow by itself; hence less of it, and no more than a path may have.
+func ahead(rate float64, rtt, latency time.Duration) (bytes int64) {
+	path := max(2*rtt, min(latency, longPath)*5/4)
+	return int64(rate * (path + scheduling).Seconds())
 }
 
 func (s *state) fillAll() {

@@ -91,6 +91,7 @@ func (p *peer) pexFlags() uint8 {
 type meter struct {
 	last int64
 	rate float64 // bytes/s
+	now  float64 // the same of the last step alone
 }
 
 // step takes the count after dt seconds; the rate is smoothed over about a second.
@@ -98,7 +99,7 @@ func (m *meter) step(count int64, dt float64) {
 	if dt <= 0 {
 		return
 	}
-	inst := float64(count-m.last) / dt
+	m.now = float64(count-m.last) / dt
 	m.last = count
-	m.rate += (inst - m.rate) * min(1, dt/0.7)
+	m.rate += (m.now - m.rate) * min(1, dt/0.7)
 }

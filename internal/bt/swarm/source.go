@@ -67,7 +67,7 @@ func (s *state) reveal(p *peer) {
 		return
 	}
 	size := float64(max(1, s.o.Info.ContentLength()/int64(max(1, s.o.Info.NumPieces())))) // of an average piece
-	ahead := p.up.rate * revealAhead.Seconds() / size
+	ahead := max(p.up.rate, p.up.now) * revealAhead.Seconds() / size
 	want := min(minRevealed+int(ahead), maxRevealed)
 	var pieces []uint32
 	for len(p.revealed) < want {

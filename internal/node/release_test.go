@@ -53,6 +53,38 @@ func TestStageAndSeedAgain(t *testing.T) {
 	}
 }
 
+// TestStageReuses fetches only what no installed release has, also if that has
+// it under another name, and does not believe a file that has rotted there.
+func TestStageReuses(t *testing.T) {
+	r, root := newRelease(t, metainfo.Hybrid), t.TempDir()
+	peer, stop := seed(t, r)
+	staged(t, r, root, peer, "1")
+	must(t, stop())
+	next := newRelease(t, metainfo.Hybrid, func(app string) {
+		must(t, os.Rename(app+"/data/big", app+"/data/renamed"), os.WriteFile(app+"/VERSION", []byte("2\n"), 0o644))
+	})
+	peer, _ = seed(t, next)
+	fetched := func(version string) int64 {
+		rel, _ := staged(t, next, root, peer, version)
+		want, err := os.ReadFile(filepath.Join(next.dir, "app/data/renamed"))
+		must(t, err)
+		got, err := os.ReadFile(filepath.Join(root, "web/releases", version, "data/renamed"))
+		if err != nil || string(got) != string(want) {
+			t.Errorf("%s: data/renamed differs, %v", version, err)
+		}
+		return rel.Status().Downloaded
+	}
+	if n := fetched("2"); n != int64(len("2\n")) {
+		t.Errorf("fetched %d bytes, want 2", n)
+	}
+	for _, old := range []string{"1/data/big", "2/data/renamed"} {
+		rot(t, filepath.Join(root, "web/releases", old), 40_000)
+	}
+	if n := fetched("3"); n != 32<<10 {
+		t.Errorf("fetched %d bytes, want the one piece that has rotted", n)
+	}
+}
+
 func TestStageSingleFile(t *testing.T) {
 	r, root := published{dir: t.TempDir()}, t.TempDir()
 	model := filepath.Join(r.dir, "model.bin")

@@ -50,7 +50,7 @@ func newDepot(t testing.TB, versions ...string) depot {
 		_, _ = rand.NewChaCha8([32]byte{byte(n)}).Read(big) // never fails
 		for name, content := range map[string]string{
 			"VERSION": v, "bin/start": "#!/bin/sh\necho " + v + "\n", "data/big": v + string(big), "data/none": "",
-			"data/locked/in": v + " in",
+			"data/locked/in": v + " in", "data/shared": strings.Repeat("the same in all versions", 3000),
 		} {
 			must(t, os.MkdirAll(filepath.Dir(filepath.Join(top, name)), 0o755), os.WriteFile(filepath.Join(top, name), []byte(content), 0o644))
 		}

@@ -33,6 +33,7 @@ func (a *App) Stage(ctx context.Context, version string, meta *metainfo.Metafile
 		return r, err
 	}
 	defer l.release()
+	a.reuse(ctx, version, meta)
 	to := a.place(meta.Info, stagingPath(version), version)
 	if err := c.Fetch(ctx, to, meta, nil); err != nil {
 		return r, err

@@ -1,5 +1,4 @@
-// Package rate holds the token buckets that keep a transfer below a limit, and
-// reads and prints rates the way operators write them ("50MB/s", "400mbit").
+// Package rate holds the token buckets that keep a transfer below a limit.
 //
 // It never touches a socket: who wants to move n bytes calls Wait first. Times
 // come from the monotonic clock, so a step of the wall clock changes nothing.

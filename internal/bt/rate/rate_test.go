@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"shoal/internal/quantity"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -35,7 +37,7 @@ func TestAccurate(t *testing.T) {
 					}
 					moved += n
 				}
-				near(t, Format(r), float64(moved)/time.Since(start).Seconds(), float64(r), 0.03)
+				near(t, quantity.FormatRate(r), float64(moved)/time.Since(start).Seconds(), float64(r), 0.03)
 			})
 		}
 	}
@@ -59,7 +61,7 @@ func TestAccurateRealClock(t *testing.T) {
 		}
 		wg.Wait()
 		cancel()
-		near(t, Format(r), float64(moved.Load())/time.Since(start).Seconds(), float64(r), 0.03)
+		near(t, quantity.FormatRate(r), float64(moved.Load())/time.Since(start).Seconds(), float64(r), 0.03)
 	}
 }
 

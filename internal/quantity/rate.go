@@ -1,4 +1,6 @@
-package rate
+// Package quantity reads and prints rates and sizes the way operators write them
+// ("50MB/s", "400mbit", "20TB"), and refuses those that could be misunderstood.
+package quantity
 
 import (
 	"fmt"
@@ -7,17 +9,17 @@ import (
 	"strings"
 )
 
-// maxRate bounds what Parse accepts: a petabyte a second is a typing error.
+// maxRate bounds what ParseRate accepts: a petabyte a second is a typing error.
 const maxRate = 1 << 50
 
 // Unlimited is how a rate without a limit is written and printed.
 const Unlimited = "unlimited"
 
-// Parse reads a rate with its unit: bytes ("50MB/s", "1.5GiB/s", "800kB/s") or
+// ParseRate reads a rate with its unit: bytes ("50MB/s", "1.5GiB/s", "800kB/s") or
 // bits ("400mbit", "10Gbit/s", "100Mbps"). The result is in bytes a second, 0
 // for "unlimited". A number without a unit is refused, and so is one whose unit
 // could mean bits as well as bytes; the error says what to write.
-func Parse(s string) (int64, error) {
+func ParseRate(s string) (int64, error) {
 	text := strings.TrimSpace(s)
 	if strings.EqualFold(text, Unlimited) {
 		return 0, nil
@@ -112,14 +114,19 @@ func power(prefix string) (p int, binary, ok bool) {
 	return 0, false, false
 }
 
-// Format prints a rate with three digits and a decimal byte unit ("48.3MB/s"),
-// or "unlimited" for 0. Parse reads what it prints.
-func Format(bytesPerSecond int64) string {
+// FormatRate prints a rate with three digits and a decimal byte unit ("48.3MB/s"),
+// or "unlimited" for 0. ParseRate reads what it prints.
+func FormatRate(bytesPerSecond int64) string {
 	if bytesPerSecond <= 0 {
 		return Unlimited
 	}
-	value, unit := float64(bytesPerSecond), 0
-	units := [...]string{"B/s", "kB/s", "MB/s", "GB/s", "TB/s", "PB/s"}
+	return decimal(bytesPerSecond, "/s")
+}
+
+// decimal prints n with three digits and the decimal unit of bytes that fits.
+func decimal(n int64, per string) string {
+	value, unit := float64(n), 0
+	units := [...]string{"B", "kB", "MB", "GB", "TB", "PB"}
 	for value >= 999.5 && unit < len(units)-1 {
 		value /= 1000
 		unit++
@@ -135,5 +142,5 @@ func Format(bytesPerSecond int64) string {
 	if digits > 0 {
 		text = strings.TrimRight(strings.TrimRight(text, "0"), ".")
 	}
-	return text + units[unit]
+	return text + units[unit] + per
 }

@@ -1,4 +1,4 @@
-package rate
+package quantity
 
 import (
 	"math"
@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestParse(t *testing.T) {
+func TestParseRate(t *testing.T) {
 	for _, tc := range []struct {
 		in   string
 		want int64
@@ -17,14 +17,14 @@ func TestParse(t *testing.T) {
 		{"20MBps", 20e6}, {"8bit", 1}, {"1Mibit/s", 1 << 17}, {"3 MB/s", 3e6}, {" 3MB/s ", 3e6},
 		{"2mbytes/s", 2e6}, {"1TB/s", 1e12}, {"unlimited", 0}, {"Unlimited", 0},
 	} {
-		got, err := Parse(tc.in)
+		got, err := ParseRate(tc.in)
 		if err != nil || got != tc.want {
-			t.Errorf("Parse(%q) = %d, %v; want %d", tc.in, got, err, tc.want)
+			t.Errorf("ParseRate(%q) = %d, %v; want %d", tc.in, got, err, tc.want)
 		}
 	}
 }
 
-func TestParseRefuses(t *testing.T) {
+func TestParseRateRefuses(t *testing.T) {
 	for _, tc := range []struct{ in, hint string }{
 		{"", "50MB/s"}, {"MB/s", "50MB/s"}, {"50", "50MB/s"}, {"0", "0MB/s"}, {"50M", "50MB/s"},
 		{"50Mb/s", "50mbit"}, {"50mb", "50MB/s"}, {"50 furlongs", "50MB/s"}, {"0MB/s", "unlimited"},
@@ -32,14 +32,14 @@ func TestParseRefuses(t *testing.T) {
 		{"9999999999TB/s", "unlimited"}, {"1.2.3MB/s", "number"}, {"5xB/s", "unknown unit"}, {"5Mi", "unknown unit"},
 		{"5MB/m", "unknown unit"}, {"5MiiB/s", "unknown unit"},
 	} {
-		got, err := Parse(tc.in)
+		got, err := ParseRate(tc.in)
 		if err == nil || !strings.Contains(err.Error(), tc.hint) {
-			t.Errorf("Parse(%q) = %d, %v; want an error that says %q", tc.in, got, err, tc.hint)
+			t.Errorf("ParseRate(%q) = %d, %v; want an error that says %q", tc.in, got, err, tc.hint)
 		}
 	}
 }
 
-func TestFormat(t *testing.T) {
+func TestFormatRate(t *testing.T) {
 	for _, tc := range []struct {
 		in   int64
 		want string
@@ -47,26 +47,26 @@ func TestFormat(t *testing.T) {
 		{0, "unlimited"}, {1, "1B/s"}, {999, "999B/s"}, {1000, "1kB/s"}, {48_300_000, "48.3MB/s"}, {100e6, "100MB/s"},
 		{999_600, "1MB/s"}, {1_234_000_000, "1.23GB/s"}, {math.MaxInt64, "9223PB/s"}, {9_996, "10kB/s"},
 	} {
-		if got := Format(tc.in); got != tc.want {
-			t.Errorf("Format(%d) = %q, want %q", tc.in, got, tc.want)
+		if got := FormatRate(tc.in); got != tc.want {
+			t.Errorf("FormatRate(%d) = %q, want %q", tc.in, got, tc.want)
 		}
 	}
 }
 
-// FuzzParse holds that Parse never panics and that what Format prints of an
+// FuzzParseRate holds that nothing panics and that what FormatRate prints of an
 // accepted rate reads back as the same rate to three digits.
-func FuzzParse(f *testing.F) {
+func FuzzParseRate(f *testing.F) {
 	for _, s := range []string{"50MB/s", "400mbit", "1GiB/s", "50", "unlimited", "1.5", "..", "9e9B", "5Mb/s", "\xff", "0x10B/s"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		r, err := Parse(s)
+		r, err := ParseRate(s)
 		if err != nil {
 			return
 		}
-		again, err := Parse(Format(r))
+		again, err := ParseRate(FormatRate(r))
 		if err != nil || math.Abs(float64(again-r)) > 0.006*float64(r) {
-			t.Fatalf("Parse(%q) = %d, printed %q, read back %d, %v", s, r, Format(r), again, err)
+			t.Fatalf("ParseRate(%q) = %d, printed %q, read back %d, %v", s, r, FormatRate(r), again, err)
 		}
 	})
 }

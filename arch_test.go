@@ -38,10 +38,12 @@ const (
 )
 
 var layers = []rule{
-	{from: "", to: "internal/ " + sockets + " " + files, except: "internal/topology net/netip",
+	{from: "", to: "internal/ " + sockets + " " + files, except: "internal/topology internal/schedule internal/quantity net/netip",
 		why: "the root holds nouns: everything may import it, so it may import nothing"},
-	{from: "internal/topology", to: "internal/ " + sockets, except: "net/netip",
+	{from: "internal/topology", to: "internal/ " + sockets, except: "net/netip internal/schedule internal/quantity",
 		why: "a leaf that all may use; places are a pure calculation"},
+	{from: "internal/schedule internal/quantity", to: "internal/ " + sockets + " " + files, except: "internal/quantity",
+		why: "leaves that all may use; when a limit holds and how it is written are pure calculations"},
 	{from: "internal/atomicfile", to: "internal/ " + sockets,
 		why: "a leaf that all may use"},
 	{from: "internal/bt/", to: "internal/deploy/ internal/front/ internal/node",
@@ -72,7 +74,7 @@ var layers = []rule{
 		why: "switching versions on a host must work with the network down"},
 	{from: "internal/deploy/controller", to: "net/http html/template",
 		why: "the controller runs rollouts; how they are asked for and shown is the front's"},
-	{from: "internal/front/web", to: "internal/", except: "internal/front/ internal/topology",
+	{from: "internal/front/web", to: "internal/", except: "internal/front/ internal/topology internal/schedule internal/quantity",
 		why: "pages know the root's interfaces only"},
 	{from: "*", to: "internal/killpoint", direct: true,
 		why: "only tests kill processes"},

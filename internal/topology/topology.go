@@ -1,28 +1,17 @@
-// Package topology knows places: which data centre an address belongs to, as the operator wrote it down in a
-// YAML file. It is a leaf that every other package may use.
+// Package topology knows places: which data centre an address belongs to, how
+// far two places are from each other, and what link lies between them, as the
+// operator wrote it down in a YAML file. It is a leaf that every other package
+// may use.
 //
 // It never reads files, resolves names or asks the system about addresses.
 package topology
 
 import (
-	"bytes"
 	"cmp"
-	"errors"
-	"fmt"
-	"io"
 	"net/netip"
 	"slices"
-	"strings"
 
-	"go.yaml.in/yaml/v3"
-)
-
-// Bounds on a topology file.
-const (
-	MaxBytes       = 1 << 20
-	MaxDatacenters = 4096
-	MaxCIDRs       = 1 << 16 // in the whole file
-	MaxName        = 63
+	"shoal/internal/schedule"
 )
 
 // Unknown is the name of the place of everything that no data centre claims; no data centre may be called so.
@@ -30,145 +19,117 @@ const Unknown = "unknown"
 
 // Datacenter is a place whose hosts are near each other.
 type Datacenter struct {
-	Name  string         // letters, digits, dot, dash and underscore; starts with a letter or digit
-	CIDRs []netip.Prefix // masked; none overlaps another one of the file
+	Name   string         // letters, digits, dot, dash and underscore; starts with a letter or digit
+	Region string         // data centres of one region are nearer to each other; may be empty
+	CIDRs  []netip.Prefix // masked; none overlaps another one of the file
+	Racks  []Rack         // may be none
+	Uplink int64          // what its hosts together can send to, and take from, all others, in bytes a second; 0: not known
 }
 
-// Map is a checked topology. It does not change and may be shared.
+// Rack is a part of a data centre.
+type Rack struct {
+	Name  string
+	CIDRs []netip.Prefix // each inside of a CIDR of its data centre
+}
+
+// Place is where a host is. The zero value is a host of which nothing is known.
+// Places are plain values: comparable, and free to be made up.
+type Place struct {
+	Region, Datacenter, Rack string
+}
+
+// Known tells whether the data centre is known.
+func (p Place) Known() bool { return p.Datacenter != "" }
+
+// Name is the data centre's name, or Unknown.
+func (p Place) Name() string { return cmp.Or(p.Datacenter, Unknown) }
+
+// String is datacentre, or datacentre/rack.
+func (p Place) String() string {
+	if p.Rack != "" {
+		return p.Name() + "/" + p.Rack
+	}
+	return p.Name()
+}
+
+// Distance is how far two places are from each other: the more, the farther.
+type Distance int
+
+// Distances. Hosts of unknown place count as one more data centre, so two of
+// them are SameDatacenter, and one is OtherRegion from everybody else.
+const (
+	SameRack Distance = iota
+	SameDatacenter
+	SameRegion
+	OtherRegion
+)
+
+// String is how a distance is shown.
+func (d Distance) String() string {
+	switch d {
+	case SameRack:
+		return "same rack"
+	case SameDatacenter:
+		return "same data centre"
+	case SameRegion:
+		return "same region"
+	}
+	return "other region"
+}
+
+// Local tells whether no WAN lies between.
+func (d Distance) Local() bool { return d <= SameDatacenter }
+
+// Between is the distance of two places.
+func Between(a, b Place) Distance {
+	switch {
+	case a.Datacenter == b.Datacenter && a.Rack == b.Rack && a.Rack != "":
+		return SameRack
+	case a.Datacenter == b.Datacenter:
+		return SameDatacenter
+	case a.Region == b.Region && a.Region != "":
+		return SameRegion
+	}
+	return OtherRegion
+}
+
+// Link is the network between two data centres. All figures hold for each
+// direction alike.
+type Link struct {
+	Name     string         // unique in the file; "A-B" unless it says otherwise
+	A, B     string         // data centres
+	Capacity int64          // what the line carries, in bytes a second; 0: not known
+	Limit    schedule.Limit // what all transfers together may use of it, and when
+	Budget   Budget         // passing it raises an alarm and stops nothing
+	Cost     float64        // of a byte, relative to other links; at least 0
+}
+
+// Other is the data centre at the other end of the link.
+func (l Link) Other(datacenter string) string {
+	if datacenter == l.A {
+		return l.B
+	}
+	return l.A
+}
+
+// Map is a checked topology. It does not change and may be shared. A nil Map
+// knows no places.
 type Map struct {
 	datacenters []Datacenter
-	spans       []span // sorted by prefix address, disjoint
+	byName      map[string]int
+	spans       []span // of data centres: sorted by prefix address, disjoint
+	racks       []span // of racks: the same
+	links       []Link
+	byEnds      map[[2]string]int // data centres in order of name
+	defaults    Link              // of pairs that no link names
+	host        int64
 }
 
+// span is the prefix of a data centre, or of one of its racks.
 type span struct {
-	prefix netip.Prefix
-	index  int // into datacenters
-}
-
-// file is the shape of the YAML document.
-type file struct {
-	Datacenters []struct {
-		Name  string   `yaml:"name"`
-		CIDRs []string `yaml:"cidrs"`
-	} `yaml:"datacenters"`
-}
-
-// Parse reads and checks a topology file. Unknown keys, missing or repeated names, addresses that are no
-// CIDRs, CIDRs with host bits and CIDRs that overlap are errors, all of them named at once.
-func Parse(data []byte) (*Map, error) {
-	if len(data) > MaxBytes {
-		return nil, fmt.Errorf("topology: file has %d bytes, more than %d", len(data), MaxBytes)
-	}
-	var f file
-	dec := yaml.NewDecoder(bytes.NewReader(data))
-	dec.KnownFields(true)
-	if err := dec.Decode(&f); err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("topology: %w", err)
-	}
-	if err := dec.Decode(new(file)); !errors.Is(err, io.EOF) {
-		return nil, errors.New("topology: the file holds more than one YAML document")
-	}
-	if len(f.Datacenters) == 0 {
-		return nil, errors.New("topology: no data centres; list them under `datacenters:` with `name` and `cidrs`")
-	}
-	if len(f.Datacenters) > MaxDatacenters {
-		return nil, fmt.Errorf("topology: %d data centres, more than %d", len(f.Datacenters), MaxDatacenters)
-	}
-	return f.check()
-}
-
-func (f *file) check() (*Map, error) {
-	m := &Map{}
-	var errs []error
-	seen := make(map[string]bool)
-	for i, dc := range f.Datacenters {
-		if err := CheckName(dc.Name); err != nil {
-			errs = append(errs, fmt.Errorf("topology: data centre %d: %w", i+1, err))
-		} else if key := strings.ToLower(dc.Name); seen[key] {
-			errs = append(errs, fmt.Errorf("topology: data centre %q is listed twice", dc.Name))
-		} else {
-			seen[key] = true
-		}
-		if len(dc.CIDRs) == 0 {
-			errs = append(errs, fmt.Errorf("topology: data centre %q has no cidrs", dc.Name))
-		}
-		out := Datacenter{Name: dc.Name}
-		for _, s := range dc.CIDRs {
-			p, err := parseCIDR(s)
-			if err != nil {
-				errs = append(errs, fmt.Errorf("topology: data centre %q: %w", dc.Name, err))
-				continue
-			}
-			out.CIDRs = append(out.CIDRs, p)
-			m.spans = append(m.spans, span{p, i})
-		}
-		m.datacenters = append(m.datacenters, out)
-	}
-	if len(m.spans) > MaxCIDRs {
-		return nil, fmt.Errorf("topology: %d CIDRs, more than %d", len(m.spans), MaxCIDRs)
-	}
-	errs = append(errs, m.sortSpans()...)
-	if len(errs) > 0 {
-		return nil, errors.Join(errs[:min(len(errs), 20)]...)
-	}
-	return m, nil
-}
-
-// sortSpans orders the prefixes and finds overlaps. Sorted by address and then by length, a prefix that
-// contains others stands before them, so it is enough to remember the one that reaches furthest; as two
-// prefixes overlap only when one contains the other, that is the last one not inside another.
-func (m *Map) sortSpans() []error {
-	slices.SortFunc(m.spans, func(a, b span) int {
-		return cmp.Or(a.prefix.Addr().Compare(b.prefix.Addr()), cmp.Compare(a.prefix.Bits(), b.prefix.Bits()))
-	})
-	var errs []error
-	outer := 0
-	for i := 1; i < len(m.spans); i++ {
-		a, b := m.spans[outer], m.spans[i]
-		if !a.prefix.Overlaps(b.prefix) {
-			outer = i
-			continue
-		}
-		errs = append(errs, fmt.Errorf("topology: %s of data centre %q overlaps %s of %q", b.prefix,
-			m.datacenters[b.index].Name, a.prefix, m.datacenters[a.index].Name))
-	}
-	return errs
-}
-
-func parseCIDR(s string) (netip.Prefix, error) {
-	p, err := netip.ParsePrefix(s)
-	if err != nil {
-		if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
-			return netip.Prefix{}, fmt.Errorf("%q is an address, not a CIDR; write %s/%d for one host", s, a, a.BitLen())
-		}
-		return netip.Prefix{}, fmt.Errorf("%q is not a CIDR such as 10.1.0.0/16 or fd00:1::/32", s)
-	}
-	if p.Addr().Is4In6() {
-		return netip.Prefix{}, fmt.Errorf("%q is an IPv4 CIDR in IPv6 clothes; write it as IPv4", s)
-	}
-	if p != p.Masked() {
-		return netip.Prefix{}, fmt.Errorf("%q has bits set behind the prefix; did you mean %s?", s, p.Masked())
-	}
-	return p, nil
-}
-
-// CheckName tells why a name is no good for a place; nil when it is.
-func CheckName(name string) error {
-	switch {
-	case name == "":
-		return errors.New("name is missing")
-	case len(name) > MaxName:
-		return fmt.Errorf("name %.20q... is longer than %d characters", name, MaxName)
-	case strings.EqualFold(name, Unknown):
-		return fmt.Errorf("name %q is taken: it means addresses that no data centre claims", name)
-	}
-	for i, c := range []byte(name) {
-		alnum := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
-		if !alnum && (i == 0 || c != '.' && c != '-' && c != '_') {
-			return fmt.Errorf("name %q: use letters, digits, dots, dashes and underscores, and a letter or digit first", name)
-		}
-	}
-	return nil
+	prefix     netip.Prefix
+	index      int // into datacenters
+	rack, line int
 }
 
 // Datacenters are all data centres in the order of the file. Not to be changed.
@@ -179,21 +140,46 @@ func (m *Map) Datacenters() []Datacenter {
 	return m.datacenters
 }
 
-// Index finds the data centre of an address: an index into Datacenters, or -1. A nil Map knows no place.
+// Links are those that the file names, in its order. Not to be changed.
+func (m *Map) Links() []Link {
+	if m == nil {
+		return nil
+	}
+	return m.links
+}
+
+// HostRate is what the network interface of a host carries each way, in bytes a
+// second; 0: not known.
+func (m *Map) HostRate() int64 {
+	if m == nil {
+		return 0
+	}
+	return m.host
+}
+
+// Index finds the data centre of an address: an index into Datacenters, or -1.
 func (m *Map) Index(a netip.Addr) int {
 	if m == nil {
 		return -1
 	}
+	if s := find(m.spans, a); s != nil {
+		return s.index
+	}
+	return -1
+}
+
+// find returns the span that holds an address.
+func find(spans []span, a netip.Addr) *span {
 	a = a.Unmap().WithZone("")
-	// The only span that can contain a is the last one that starts at or before it.
-	i, exact := slices.BinarySearchFunc(m.spans, a, func(s span, a netip.Addr) int { return s.prefix.Addr().Compare(a) })
+	// The only one that can contain a is the last one that starts at or before it.
+	i, exact := slices.BinarySearchFunc(spans, a, func(s span, a netip.Addr) int { return s.prefix.Addr().Compare(a) })
 	if !exact {
 		i--
 	}
-	if i < 0 || !m.spans[i].prefix.Contains(a) {
-		return -1
+	if i < 0 || !spans[i].prefix.Contains(a) {
+		return nil
 	}
-	return m.spans[i].index
+	return &spans[i]
 }
 
 // Lookup finds the name of an address's data centre; Unknown and false when there is none.
@@ -203,4 +189,81 @@ func (m *Map) Lookup(a netip.Addr) (name string, ok bool) {
 		return Unknown, false
 	}
 	return m.datacenters[i].Name, true
+}
+
+// PlaceOf is the place of an address; the zero Place when no data centre claims it.
+func (m *Map) PlaceOf(a netip.Addr) Place {
+	i := m.Index(a)
+	if i < 0 {
+		return Place{}
+	}
+	dc := m.datacenters[i]
+	p := Place{Region: dc.Region, Datacenter: dc.Name}
+	if s := find(m.racks, a); s != nil {
+		p.Rack = dc.Racks[s.rack].Name
+	}
+	return p
+}
+
+// Complete fills in what the file knows of a place that was named by other
+// means: its region.
+func (m *Map) Complete(p Place) Place {
+	if m == nil {
+		return p
+	}
+	if i, ok := m.byName[p.Datacenter]; ok && p.Region == "" {
+		p.Region = m.datacenters[i].Region
+	}
+	return p
+}
+
+// Has tells whether the file has a data centre of that name.
+func (m *Map) Has(datacenter string) bool {
+	if m == nil {
+		return false
+	}
+	_, ok := m.byName[datacenter]
+	return ok
+}
+
+// Link is the link between two different data centres, either way round. A pair
+// that the file does not name has its defaults under the name "A-B", ends in
+// order of name; without a file that is a link without limits and of cost 1.
+// ok is false if both are the same.
+func (m *Map) Link(a, b string) (l Link, ok bool) {
+	if a == b {
+		return Link{}, false
+	}
+	ends := inOrder(a, b)
+	if m != nil {
+		if i, found := m.byEnds[ends]; found {
+			return m.links[i], true
+		}
+	}
+	l = m.Defaults()
+	l.Name, l.A, l.B = linkName(ends), ends[0], ends[1]
+	return l, true
+}
+
+// defaultCost is that of a link whose cost nobody gave.
+const defaultCost = 1
+
+func inOrder(a, b string) [2]string {
+	if a > b {
+		a, b = b, a
+	}
+	return [2]string{a, b}
+}
+
+func linkName(ends [2]string) string {
+	return cmp.Or(ends[0], Unknown) + "-" + cmp.Or(ends[1], Unknown)
+}
+
+// Defaults is what holds for a pair of data centres that no link names; it has
+// neither name nor ends.
+func (m *Map) Defaults() Link {
+	if m == nil {
+		return Link{Cost: defaultCost}
+	}
+	return m.defaults
 }

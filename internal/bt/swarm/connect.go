@@ -265,7 +265,7 @@ func (s *state) newPeer(e connected) *peer {
 	p := &peer{
 		identity: identity{
 			id: e.hs.PeerID, outgoing: e.outgoing, rank: priority(e.nc), joined: s.now,
-			shoal: s.speaksShoal() && wire.LooksShoal(e.hs.PeerID),
+			shoal: s.speaksShoal() && wire.LooksShoal(e.hs.PeerID), extended: e.hs.Extended(),
 		},
 		towardsUs:   towardsUs{has: bitfield.New(n), unit: stockUnit, chokesUs: true},
 		towardsThem: towardsThem{amChoking: true, chokedAt: s.now, pexAt: s.now.Add(-50 * time.Second)},
@@ -278,6 +278,7 @@ func (s *state) newPeer(e connected) *peer {
 		t: s.t, p: p, addr: e.addr, fast: e.hs.Fast(),
 		fetch: newFetcher(startWindow, stockUnit, !p.shoal),
 	}
+	s.locate(p)
 	p.link.conn = peerconn.New(e.nc, p.link, peerconn.Options{
 		Source: padded{s.o.Store, s.o.Info.Length()}, Budget: s.o.Budget, Up: s.o.Up, Down: s.o.Down, Log: s.o.Log,
 	})

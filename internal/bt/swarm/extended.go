@@ -86,6 +86,7 @@ type extHandshake struct {
 func (e extHandshake) apply(s *state) {
 	p := e.p
 	p.ext = e.h
+	s.locate(p)
 	hidden := s.source != nil && p.blind
 	p.shoal = s.speaksShoal() && e.h.Shoal.Version > 0
 	p.blind = hidden && p.shoal && e.h.Shoal.Reveal
@@ -116,7 +117,10 @@ func (s *state) sayExtended(p *peer) {
 	if s.speaksShoal() {
 		h.M[wire.ExtShoal] = ourShoal
 		// Who wants only some pieces cannot live on what a source picks for it.
-		h.Shoal = wire.ShoalCaps{Version: wire.ShoalVersion, MaxRequest: maxLarge, Reveal: s.want.All()}
+		h.Shoal = wire.ShoalCaps{
+			Version: wire.ShoalVersion, MaxRequest: maxLarge, Reveal: s.want.All(),
+			DC: s.conn.place.Datacenter, Net: s.conn.place.Rack,
+		}
 	}
 	if !s.o.Info.Private {
 		h.M[wire.ExtPex] = ourPex

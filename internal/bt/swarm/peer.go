@@ -6,6 +6,7 @@ import (
 
 	"shoal/internal/bt/bitfield"
 	"shoal/internal/bt/wire"
+	"shoal/internal/topology"
 )
 
 // peer is one connection as the loop sees it. Only the loop touches it; what
@@ -30,6 +31,8 @@ type identity struct {
 	listen   netip.AddrPort // where it takes connections, if known
 	ext      wire.ExtHandshake
 	shoal    bool
+	extended bool           // it takes extension messages (BEP 10)
+	place    topology.Place // where it is; see locate
 	joined   time.Time
 }
 

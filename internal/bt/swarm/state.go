@@ -11,6 +11,7 @@ import (
 	"shoal/internal/bt/swarm/peers"
 	"shoal/internal/bt/swarm/picker"
 	"shoal/internal/bt/wire"
+	"shoal/internal/topology"
 )
 
 // state is all that the loop knows. Nothing outside of the loop can reach it.
@@ -54,6 +55,7 @@ type connecting struct {
 	book    *peers.Book
 	dialing int
 	ids     map[[20]byte]*peer
+	place   topology.Place // our own, as peers are told it
 }
 
 // totals outlive the connections they come from.
@@ -74,7 +76,7 @@ func newState(t *Torrent, ctx context.Context, fail context.CancelCauseFunc) *st
 	s := &state{
 		t: t, o: o, ctx: ctx, fail: fail, now: time.Now(),
 		peers: map[*peer]struct{}{}, want: o.Want,
-		conn:     connecting{book: peers.NewBook(seed), ids: map[[20]byte]*peer{}},
+		conn:     connecting{book: peers.NewBook(seed), ids: map[[20]byte]*peer{}, place: o.Places.Own()},
 		pick:     picker.New(o.Info.NumPieces(), seed),
 		prog:     map[metainfo.Piece]*active{},
 		suspects: map[metainfo.Piece][]suspicion{},
@@ -170,6 +172,7 @@ func (s *state) tick() {
 }
 
 func (s *state) everySecond() {
+	s.locateAll()
 	for p := range s.peers {
 		if s.now.Sub(p.pexAt) >= time.Minute {
 			p.pexAt = s.now

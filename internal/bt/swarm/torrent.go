@@ -61,6 +61,7 @@ type Options struct {
 	MaxPeers   int              // 0: 80
 	WebSeeds   []string
 	Client     string // name and version told to peers
+	Places     Places // nil: no place is known
 	// Dial opens a connection; nil: TCP. NoSpace tells a full disk from other
 	// write errors.
 	Dial    func(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
@@ -110,6 +111,9 @@ func New(o Options) (*Torrent, error) {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Places == nil {
+		o.Places = nowhere{}
 	}
 	if o.Dial == nil {
 		d := net.Dialer{Timeout: dialTimeout}

@@ -44,7 +44,7 @@ func (s *share) join(disk *storage.Disk, hashes *metainfo.Hashes, have, want *bi
 		PeerID: s.p.id, ListenPort: s.p.in.addrPort().Port(), MaxPeers: s.p.MaxPeers,
 		Up:       rate.Chain{s.p.up, rate.New(s.p.TorrentUp)},
 		Down:     rate.Chain{s.p.down, rate.New(s.p.TorrentDown)},
-		WebSeeds: s.meta.WebSeeds, Client: clientName, Dial: s.p.dial, NoSpace: storage.ErrNoSpace, Budget: s.p.budget, Log: s.log,
+		WebSeeds: s.meta.WebSeeds, Client: clientName, Dial: s.p.dial, NoSpace: storage.ErrNoSpace, Budget: s.p.budget, Places: s.p.places, Log: s.log,
 	})
 	if err != nil {
 		return nil, err

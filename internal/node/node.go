@@ -34,6 +34,7 @@ type Options struct {
 	// TorrentUp and TorrentDown limit each torrent, in bytes a second; 0: no limit.
 	TorrentUp, TorrentDown int64
 	MaxPeers               int // connections a torrent; 0: the engine's default
+	Place                  PlaceOptions
 	Log                    *slog.Logger
 	// Report is told what happens, one event at a time. May be nil.
 	Report func(Event)
@@ -83,6 +84,7 @@ type process struct {
 	key      uint32 // tells trackers that we are still us after an address change
 	up, down *rate.Bucket
 	budget   *peerconn.Budget
+	places   *places
 }
 
 // open binds the socket, so that a bad address is known before any work.
@@ -97,6 +99,11 @@ func open(ctx context.Context, o Options) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
+	where, err := o.Place.places(in.addrPort().Addr())
+	if err != nil {
+		in.Close()
+		return nil, err
+	}
 	var reportMu sync.Mutex
 	tell := o.Report
 	o.Report = func(e Event) {
@@ -104,12 +111,12 @@ func open(ctx context.Context, o Options) (*process, error) {
 		defer reportMu.Unlock()
 		tell(e)
 	}
-	p := &process{Options: o, in: in, up: rate.New(o.Up), down: rate.New(o.Down), budget: peerconn.NewBudget(bufferBudget)}
+	p := &process{Options: o, in: in, up: rate.New(o.Up), down: rate.New(o.Down), budget: peerconn.NewBudget(bufferBudget), places: where}
 	rand.Read(p.id[copy(p.id[:], clientID):]) // never fails (crypto/rand)
 	var key [4]byte
 	rand.Read(key[:])
 	p.key = binary.LittleEndian.Uint32(key[:])
-	o.Log.Debug("listening for peers", "addr", in.Addr())
+	o.Log.Debug("listening for peers", "addr", in.Addr(), "place", where.Own())
 	return p, nil
 }
 

@@ -39,7 +39,6 @@ type getFlags struct {
 	cache   string
 	seed    bool
 	hook    string
-	topo    string
 }
 
 func (s *shell) getCommand() *cobra.Command {
@@ -63,7 +62,6 @@ func (s *shell) getCommand() *cobra.Command {
 	flags.BoolVar(&f.content.AllowOutsideLinks, "allow-outside-links", false, "accept symlinks that point outside of the content")
 	flags.StringVar(&f.content.ResumeDir, "state-dir", "", "folder for the resume record (default: beside the content)")
 	flags.StringVar(&f.cache, "cache", "keep", "what becomes of the content's pages in memory: keep or drop")
-	flags.StringVar(&f.topo, "topology", "", "YAML file with the data centres (checked only, for now)")
 	return cmd
 }
 
@@ -73,9 +71,6 @@ func (s *shell) get(ctx context.Context, source string, f getFlags) error {
 		return err
 	}
 	if f.content.Cache, err = parseCache(f.cache); err != nil {
-		return err
-	}
-	if err := checkTopology(f.topo); err != nil {
 		return err
 	}
 	start := time.Now()

@@ -3,9 +3,9 @@ package cli
 import (
 	"github.com/spf13/pflag"
 
-	"shoal/internal/bt/rate"
 	"shoal/internal/bt/storage"
 	"shoal/internal/node"
+	"shoal/internal/quantity"
 )
 
 // peerFlags are the flags of every verb that takes part in a swarm.
@@ -14,6 +14,7 @@ type peerFlags struct {
 	up, down       string
 	eachUp, eachDn string
 	peers          int
+	place          node.PlaceOptions
 }
 
 func (f *peerFlags) add(flags *pflag.FlagSet) {
@@ -23,11 +24,14 @@ func (f *peerFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.eachUp, "torrent-up", "", "limit of what each torrent sends")
 	flags.StringVar(&f.eachDn, "torrent-down", "", "limit of what each torrent receives")
 	flags.IntVar(&f.peers, "max-peers", 0, "connections a torrent (0: chosen by the engine)")
+	flags.StringVar(&f.place.TopologyFile, "topology", "", "YAML file with the data centres, racks and links")
+	flags.StringVar(&f.place.Datacenter, "datacenter", "", "data centre of this host (default: by its address, from --topology)")
+	flags.StringVar(&f.place.Rack, "rack", "", "rack of this host (default: the same)")
 }
 
 // options checks the flags and turns them into what node takes.
 func (f *peerFlags) options(s *shell) (node.Options, error) {
-	o := node.Options{Listen: f.listen, MaxPeers: f.peers, Log: s.log}
+	o := node.Options{Listen: f.listen, MaxPeers: f.peers, Place: f.place, Log: s.log}
 	for _, r := range []struct {
 		flag, text string
 		to         *int64
@@ -38,7 +42,7 @@ func (f *peerFlags) options(s *shell) (node.Options, error) {
 		if r.text == "" {
 			continue
 		}
-		v, err := rate.Parse(r.text)
+		v, err := quantity.ParseRate(r.text)
 		if err != nil {
 			return o, usagef("", "--%s: %w", r.flag, err)
 		}
@@ -56,13 +60,4 @@ func parseCache(s string) (storage.CachePolicy, error) {
 		return c, usagef("", "--cache: %w", err)
 	}
 	return c, nil
-}
-
-// checkTopology refuses a file that a later part could not use.
-func checkTopology(file string) error {
-	if file == "" {
-		return nil
-	}
-	_, err := node.LoadTopology(file)
-	return err
 }

@@ -26,7 +26,7 @@ const seedExample = `  shoal seed app-1.4.torrent --dir /srv/releases --listen :
 func (s *shell) seedCommand() *cobra.Command {
 	var f peerFlags
 	var o node.SeedOptions
-	var cache, topo string
+	var cache string
 	cmd := &cobra.Command{
 		Use:     "seed FILE... --dir DIR",
 		Short:   "Serve content to other hosts",
@@ -46,9 +46,6 @@ func (s *shell) seedCommand() *cobra.Command {
 			if o.Content.Cache, err = parseCache(cache); err != nil {
 				return err
 			}
-			if err := checkTopology(topo); err != nil {
-				return err
-			}
 			if o.Content.ResumeDir == "" {
 				o.Content.ResumeDir = s.ownStateDir()
 			}
@@ -65,7 +62,6 @@ func (s *shell) seedCommand() *cobra.Command {
 	flags.StringVar(&o.Content.ResumeDir, "state-dir", "", "folder that remembers what was checked (default: shoal in the user's state folder)")
 	flags.BoolVar(&o.Content.FullCheck, "full-check", false, "hash all content before serving it, not only a sample")
 	flags.StringVar(&cache, "cache", "keep", "what becomes of the content's pages in memory: keep or drop")
-	flags.StringVar(&topo, "topology", "", "YAML file with the data centres (checked only, for now)")
 	return cmd
 }
 

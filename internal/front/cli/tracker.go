@@ -61,7 +61,7 @@ func (s *shell) trackerCommand() *cobra.Command {
 	flags.StringVar(&o.LogFile, "log", "", "file that gets one line a request")
 	flags.StringVar(&o.AllowDir, "allow-dir", "", "serve only the metafiles in this folder")
 	flags.StringSliceVar(&proxies, "trusted-proxy", nil, "address or CIDR whose X-Forwarded-For is believed (repeat, or comma)")
-	flags.StringVar(&o.TopologyFile, "topology", "", "YAML file with the data centres: a list of name and cidrs")
+	flags.StringVar(&o.TopologyFile, "topology", "", "YAML file with the data centres, racks and links")
 	flags.BoolVar(&o.FullScrape, "full-scrape", false, "answer a scrape that names no swarm with all of them")
 	flags.StringVar(&port, "port", "", "old spelling of --listen :PORT")
 	flags.StringVar(&o.StateFile, "dfile", "", "old spelling of --state")

@@ -1,0 +1,126 @@
+package node
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+
+	"shoal/internal/topology"
+)
+
+// PlaceOptions say where this host is, and where others are.
+type PlaceOptions struct {
+	TopologyFile     string
+	Datacenter, Rack string // of this host; "": by its address, from the file
+}
+
+// places is what a process knows of where hosts are. It implements
+// swarm.Places.
+type places struct {
+	file *topology.Map // nil: there is none
+	own  topology.Place
+}
+
+// Own is this host's place.
+func (p *places) Own() topology.Place { return p.own }
+
+// Of is a peer's place: what it says of itself, since it was told so by its
+// operator; else what the file says of its address.
+func (p *places) Of(addr netip.Addr, said topology.Place) topology.Place {
+	if topology.CheckName(said.Datacenter) != nil {
+		return p.file.PlaceOf(addr)
+	}
+	if topology.CheckName(said.Rack) != nil {
+		said.Rack = ""
+	}
+	said.Region = ""
+	return p.file.Complete(said)
+}
+
+// places reads the file and finds out where this host is. listen is the address
+// that peers are told; not valid or unspecified: all of the host's count.
+func (o PlaceOptions) places(listen netip.Addr) (*places, error) {
+	p := &places{}
+	if o.TopologyFile != "" {
+		var err error
+		if p.file, err = LoadTopology(o.TopologyFile); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range []string{o.Datacenter, o.Rack} {
+		if err := topology.CheckName(name); name != "" && err != nil {
+			return nil, &ConfigError{o.TopologyFile, fmt.Errorf("this host's place: %w", err)}
+		}
+	}
+	if p.file != nil && o.Datacenter != "" && !p.file.Has(o.Datacenter) {
+		return nil, &ConfigError{o.TopologyFile, fmt.Errorf("it has no data centre %q, which this host is said to be in; "+
+			"add it there, or correct --datacenter", o.Datacenter)}
+	}
+	if o.Datacenter != "" {
+		p.own = p.file.Complete(topology.Place{Datacenter: o.Datacenter, Rack: o.Rack})
+		return p, nil
+	}
+	addrs := []netip.Addr{listen}
+	if !listen.IsValid() || listen.IsUnspecified() {
+		addrs = hostAddrs()
+	}
+	own, err := placeOfHost(p.file, addrs)
+	if err != nil {
+		return nil, &ConfigError{o.TopologyFile, err}
+	}
+	p.own = own
+	if o.Rack != "" {
+		p.own.Rack = o.Rack
+	}
+	return p, nil
+}
+
+// LoadPlaces reads a topology file and tells where this host is by it.
+func LoadPlaces(o PlaceOptions) (*topology.Map, topology.Place, error) {
+	p, err := o.places(netip.Addr{})
+	if err != nil {
+		return nil, topology.Place{}, err
+	}
+	return p.file, p.own, nil
+}
+
+// placeOfHost is where a host with several addresses is. Addresses that the
+// file does not know (of bridges, tunnels) say nothing; two that it has in
+// different data centres are a contradiction that only the operator can end.
+func placeOfHost(file *topology.Map, addrs []netip.Addr) (topology.Place, error) {
+	var own topology.Place
+	var from netip.Addr
+	for _, a := range addrs {
+		at := file.PlaceOf(a)
+		switch {
+		case !at.Known():
+		case own.Known() && own.Datacenter != at.Datacenter:
+			return topology.Place{}, fmt.Errorf("this host has addresses in two data centres: %v in %s and %v in %s; "+
+				"say which one it is in with --datacenter, or bind one address with --listen", from, own, a, at)
+		case !own.Known() || own.Rack == "":
+			own, from = at, a
+		}
+	}
+	return own, nil
+}
+
+// hostAddrs are the addresses of this host's interfaces that others could
+// reach it by; none if the system does not tell.
+func hostAddrs() []netip.Addr {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	var out []netip.Addr
+	for _, a := range all {
+		n, ok := a.(*net.IPNet)
+		if !ok {
+			continue
+		}
+		ip, ok := netip.AddrFromSlice(n.IP)
+		if ip = ip.Unmap(); ok && !ip.IsLoopback() && !ip.IsLinkLocalUnicast() {
+			out = append(out, ip)
+		}
+	}
+	return out
+}

@@ -85,7 +85,7 @@ type Source interface {
 type Options struct {
 	Source   Source
 	Budget   *Budget
-	Up, Down rate.Chain
+	Up, Down *rate.Path
 	Log      *slog.Logger
 }
 

@@ -280,7 +280,7 @@ func (s *state) newPeer(e connected) *peer {
 	}
 	s.locate(p)
 	p.link.conn = peerconn.New(e.nc, p.link, peerconn.Options{
-		Source: padded{s.o.Store, s.o.Info.Length()}, Budget: s.o.Budget, Up: s.o.Up, Down: s.o.Down, Log: s.o.Log,
+		Source: padded{s.o.Store, s.o.Info.Length()}, Budget: s.o.Budget, Up: &p.link.up, Down: &p.link.down, Log: s.o.Log,
 	})
 	return p
 }
@@ -337,6 +337,7 @@ func (s *state) remove(p *peer, why error) {
 		delete(s.conn.ids, p.id)
 	}
 	s.o.Log.Debug("peer gone", "peer", p.link.addr, "err", why)
+	s.account(p)
 	s.sums.down += p.link.conn.Received()
 	s.sums.up += p.link.conn.Sent()
 	s.forgetHas(p)

@@ -8,6 +8,7 @@ import (
 
 	"shoal/internal/bt/bitfield"
 	"shoal/internal/bt/peerconn"
+	"shoal/internal/bt/rate"
 	"shoal/internal/bt/wire"
 )
 
@@ -21,6 +22,8 @@ type link struct {
 	addr  netip.AddrPort
 	fetch *fetcher
 	fast  bool
+	up    rate.Path // the limits of the peer's place
+	down  rate.Path
 
 	unasked atomic.Int64 // payload bytes that nobody had asked for
 	events  []event      // of the reader; flushed before it waits

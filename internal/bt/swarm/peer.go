@@ -20,6 +20,7 @@ type peer struct {
 	serving
 	conduct
 	down, up meter
+	counted  Traffic // of its bytes, those that stand in the sums by place
 }
 
 // identity is who a peer is.

@@ -67,3 +67,39 @@ func until(t *testing.T, what string, ok func() bool) {
 		}
 	}
 }
+
+// TestLimitsOfPlace: what a peer gets is bounded by the limits of the place that
+// it tells in its handshake, from the first byte on.
+func TestLimitsOfPlace(t *testing.T) {
+	const size, perSecond = 768 << 10, 512 << 10
+	r := newRelease(t, size, 64<<10)
+	far := rate.Chain{rate.New(perSecond)}
+	seed := startHost(t, r, "seed", true, func(o *Options) {
+		o.Places = &heard{said: map[topology.Place]bool{}}
+		o.Limits = func(p topology.Place) (up, down rate.Chain) {
+			if p.Datacenter == "far" {
+				return far, nil
+			}
+			return nil, nil
+		}
+	})
+	for _, c := range []struct {
+		dc    string
+		least time.Duration
+	}{{"near", 0}, {"far", time.Second * (size - 64<<10) / perSecond}} {
+		start := time.Now()
+		leech := startHost(t, r, "leech"+c.dc, false, func(o *Options) {
+			o.Places = &heard{said: map[topology.Place]bool{}, own: topology.Place{Datacenter: c.dc}}
+		})
+		leech.AddPeers([]netip.AddrPort{seed.addr})
+		leech.wait(t, r)
+		leech.stop()
+		if took := time.Since(start); took < c.least {
+			t.Errorf("%s: took %v, the limit allows no less than %v", c.dc, took, c.least)
+		}
+	}
+	until(t, "the seed has counted both", func() bool {
+		by := seed.Stats().Traffic
+		return by["near"].Up == size && by["far"].Up == size
+	})
+}

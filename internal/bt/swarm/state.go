@@ -68,6 +68,8 @@ type totals struct {
 	lastTick, lastSec time.Time
 	lastChoke         time.Time
 	optimistic        int
+	places            map[string]Traffic // by data centre
+	queue             time.Duration
 }
 
 func newState(t *Torrent, ctx context.Context, fail context.CancelCauseFunc) *state {
@@ -80,7 +82,7 @@ func newState(t *Torrent, ctx context.Context, fail context.CancelCauseFunc) *st
 		pick:     picker.New(o.Info.NumPieces(), seed),
 		prog:     map[metainfo.Piece]*active{},
 		suspects: map[metainfo.Piece][]suspicion{},
-		sums:     totals{optimistic: -1},
+		sums:     totals{optimistic: -1, places: map[string]Traffic{}},
 	}
 	if s.want == nil {
 		s.want = bitfield.New(o.Info.NumPieces())
@@ -173,6 +175,7 @@ func (s *state) tick() {
 
 func (s *state) everySecond() {
 	s.locateAll()
+	s.sums.queue = s.medianQueue()
 	for p := range s.peers {
 		if s.now.Sub(p.pexAt) >= time.Minute {
 			p.pexAt = s.now
@@ -209,6 +212,8 @@ func (s *state) publish() {
 		Peers: len(s.peers), Known: s.conn.book.Len(), State: s.describe(), Source: s.source != nil,
 	}
 	st.Downloaded, st.Uploaded = s.traffic()
+	st.Traffic, st.Near = s.byPlace()
+	st.Queue = s.sums.queue
 	for p := range s.peers {
 		if p.seed() {
 			st.Seeds++

@@ -28,6 +28,7 @@ import (
 	"shoal/internal/bt/peerconn"
 	"shoal/internal/bt/rate"
 	"shoal/internal/bt/wire"
+	"shoal/internal/topology"
 )
 
 // Store is where pieces live; offsets are in piece space. All methods may be
@@ -56,12 +57,14 @@ type Options struct {
 	Want       *bitfield.Set // nil: all
 	PeerID     [20]byte
 	ListenPort uint16
-	Up, Down   rate.Chain
+	Up, Down   rate.Chain       // of peers and web seeds whose place is not known
 	Budget     *peerconn.Budget // nil: one of 64 MiB of its own
 	MaxPeers   int              // 0: 80
 	WebSeeds   []string
 	Client     string // name and version told to peers
 	Places     Places // nil: no place is known
+	// Limits are the chains that hold for peers in a place; nil: Up and Down for all.
+	Limits func(topology.Place) (up, down rate.Chain)
 	// Dial opens a connection; nil: TCP. NoSpace tells a full disk from other
 	// write errors.
 	Dial    func(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
@@ -111,6 +114,9 @@ func New(o Options) (*Torrent, error) {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Limits == nil {
+		o.Limits = func(topology.Place) (up, down rate.Chain) { return o.Up, o.Down }
 	}
 	if o.Places == nil {
 		o.Places = nowhere{}
@@ -201,8 +207,14 @@ type Stats struct {
 	Peers, Seeds         int
 	Known                int // addresses that could be dialled
 	State                string
-	Source               bool // handing out the first copy
+	Source               bool               // handing out the first copy
+	Near                 int                // hosts of our data centre that still lack something, we among them
+	Traffic              map[string]Traffic // payload by data centre, "" for unknown; not to be changed
+	Queue                time.Duration      // that our packets wait in the network: the median of all peers we send to
 }
+
+// Have returns the pieces that are verified and written.
+func (t *Torrent) Have() *bitfield.Set { return t.have.clone() }
 
 // Stats returns the newest figures.
 func (t *Torrent) Stats() Stats { return *t.stats.Load() }

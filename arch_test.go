@@ -42,6 +42,8 @@ var layers = []rule{
 		why: "the root holds nouns: everything may import it, so it may import nothing"},
 	{from: "internal/topology", to: "internal/ " + sockets, except: "net/netip internal/schedule internal/quantity",
 		why: "a leaf that all may use; places are a pure calculation"},
+	{from: "internal/bt/limit internal/pressure", to: sockets + " " + files + " log/slog", except: "net/netip",
+		why: "what a limit is and how far a governor yields are decisions: testable by a table"},
 	{from: "internal/schedule internal/quantity", to: "internal/ " + sockets + " " + files, except: "internal/quantity",
 		why: "leaves that all may use; when a limit holds and how it is written are pure calculations"},
 	{from: "internal/atomicfile", to: "internal/ " + sockets,

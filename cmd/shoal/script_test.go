@@ -31,6 +31,8 @@ func TestMain(m *testing.M) {
 //	freeport NAME...         sets each NAME to a free TCP port of 127.0.0.1
 //	await URL TEXT           waits until the page at URL holds TEXT
 //	await-file FILE TEXT     waits until the file holds TEXT
+//	await-socket SOCKET      waits until somebody answers at a Unix socket
+//	await-ctl                waits until shoal ctl stats succeeds
 //	signal HUP|TERM VERB     sends a signal to the background `shoal VERB`s
 func TestScripts(t *testing.T) {
 	examples, err := filepath.Abs("../../examples")
@@ -47,6 +49,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code": exitCode, "freeport": freePort, "await": awaitPage, "await-file": awaitFile, "signal": sendSignal,
+			"await-socket": awaitSocket, "await-ctl": awaitCtl,
 		},
 	})
 }
@@ -110,6 +113,24 @@ func awaitFile(ts *testscript.TestScript, _ bool, args []string) {
 	await(ts, args[0]+" with "+args[1], func() (string, bool) {
 		text, err := os.ReadFile(ts.MkAbs(args[0])) // ts.ReadFile fails the script while there is none
 		return string(text), err == nil && strings.Contains(string(text), args[1])
+	})
+}
+
+func awaitSocket(ts *testscript.TestScript, _ bool, args []string) {
+	await(ts, args[0], func() (string, bool) {
+		c, err := net.Dial("unix", ts.MkAbs(args[0]))
+		if err != nil {
+			return err.Error(), false
+		}
+		c.Close()
+		return "", true
+	})
+}
+
+func awaitCtl(ts *testscript.TestScript, _ bool, _ []string) {
+	await(ts, "shoal ctl stats", func() (string, bool) {
+		err := ts.Exec("shoal", "ctl", "stats")
+		return fmt.Sprint(err), err == nil
 	})
 }
 

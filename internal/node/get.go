@@ -77,10 +77,29 @@ func (g *Get) fetch(ctx context.Context, p *process, meta *metainfo.Metafile, co
 // with runs work while the listening socket is served, and returns when both
 // have ended.
 func (p *process) with(ctx context.Context, work func(context.Context) error) error {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
 	accepting, stop := context.WithCancel(ctx)
 	defer stop()
 	var g errgroup.Group
 	g.Go(func() error { return p.in.accept(accepting) })
+	g.Go(func() error {
+		p.limits.run(accepting, p.account, p.Log)
+		return nil
+	})
+	if p.Yield {
+		g.Go(func() error {
+			p.govern(accepting)
+			return nil
+		})
+	}
+	g.Go(func() error {
+		err := p.control(accepting, end)
+		if err != nil {
+			end(err) // it was asked for by name: going on without it is no answer
+		}
+		return err
+	})
 	err := work(ctx)
 	stop()
 	if acceptErr := g.Wait(); err == nil {

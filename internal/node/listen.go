@@ -46,9 +46,10 @@ type listener struct {
 
 // listen opens addr ("host:port", both may be empty). An empty addr takes the
 // first free traditional port, or any.
-func listen(ctx context.Context, addr string, log *slog.Logger) (*listener, error) {
+// dscp marks what is sent on accepted connections.
+func listen(ctx context.Context, addr string, dscp int, log *slog.Logger) (*listener, error) {
 	l := &listener{log: log, routes: map[metainfo.InfoHash]accepter{}}
-	var conf net.ListenConfig
+	conf := net.ListenConfig{Control: mark(dscp)}
 	var err error
 	if addr != "" {
 		l.Listener, err = conf.Listen(ctx, "tcp", addr)

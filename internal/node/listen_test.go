@@ -29,7 +29,7 @@ func (d desk) Accept(c net.Conn, hs wire.Handshake) {
 func startListener(t *testing.T) *listener {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	l, err := listen(ctx, "127.0.0.1:0", slog.New(slog.DiscardHandler))
+	l, err := listen(ctx, "127.0.0.1:0", 1, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,15 +106,15 @@ func TestListenerDropsOthers(t *testing.T) {
 
 func TestListenTwice(t *testing.T) {
 	l := startListener(t)
-	if _, err := listen(t.Context(), l.Addr().String(), l.log); !errors.Is(err, syscall.EADDRINUSE) {
+	if _, err := listen(t.Context(), l.Addr().String(), 0, l.log); !errors.Is(err, syscall.EADDRINUSE) {
 		t.Errorf("a used address: %v, want EADDRINUSE", err)
 	}
-	a, err := listen(t.Context(), "", l.log)
+	a, err := listen(t.Context(), "", 0, l.log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer a.Close()
-	b, err := listen(t.Context(), "", l.log)
+	b, err := listen(t.Context(), "", 0, l.log)
 	if err != nil {
 		t.Fatalf("no address asked for, and still refused: %v", err)
 	}

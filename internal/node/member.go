@@ -12,10 +12,12 @@ import (
 	"shoal/internal/bt/announce"
 	"shoal/internal/bt/announcer"
 	"shoal/internal/bt/bitfield"
+	"shoal/internal/bt/limit"
 	"shoal/internal/bt/metainfo"
 	"shoal/internal/bt/rate"
 	"shoal/internal/bt/storage"
 	"shoal/internal/bt/swarm"
+	"shoal/internal/topology"
 )
 
 const (
@@ -38,12 +40,17 @@ type member struct {
 // join makes the parts of a member.
 func (s *share) join(disk *storage.Disk, hashes *metainfo.Hashes, have, want *bitfield.Set) (*member, error) {
 	m := &member{share: s, disk: disk, partial: len(s.o.Select) > 0 || s.pick != nil}
+	eachUp, eachDown := rate.New(limit.Payload(s.p.TorrentUp)), rate.New(limit.Payload(s.p.TorrentDown))
+	limits := func(at topology.Place) (up, down rate.Chain) {
+		up, down = s.p.limits.chains(at)
+		return append(up, eachUp), append(down, eachDown)
+	}
+	up, down := limits(topology.Place{})
 	var err error
 	m.engine, err = swarm.New(swarm.Options{
 		Info: s.meta.Info, Hashes: hashes, Store: disk, Have: have, Want: want,
 		PeerID: s.p.id, ListenPort: s.p.in.addrPort().Port(), MaxPeers: s.p.MaxPeers,
-		Up:       rate.Chain{s.p.up, rate.New(s.p.TorrentUp)},
-		Down:     rate.Chain{s.p.down, rate.New(s.p.TorrentDown)},
+		Up: up, Down: down, Limits: limits,
 		WebSeeds: s.meta.WebSeeds, Client: clientName, Dial: s.p.dial, NoSpace: storage.ErrNoSpace, Budget: s.p.budget, Places: s.p.places, Log: s.log,
 	})
 	if err != nil {
@@ -82,6 +89,7 @@ func (m *member) run(ctx context.Context, complete bool) error {
 	g.Go(func() error { return m.engine.Run(ctx) })
 	g.Go(func() error { return m.trackers.Run(ctx) })
 	g.Go(func() error { return m.invite(ctx) })
+	g.Go(func() error { return m.untilPaused(ctx) })
 	if complete {
 		g.Go(func() error { return m.completed(ctx, false) })
 	} else {
@@ -123,9 +131,26 @@ func (m *member) fetch(ctx context.Context) error {
 	}
 }
 
+// untilPaused ends the membership when an operator pauses the process.
+func (m *member) untilPaused(ctx context.Context) error {
+	for m.p.gate.until(ctx, true) {
+		m.finishing.Lock()
+		still := m.p.gate.isPaused()
+		m.finishing.Unlock()
+		if still {
+			return errPaused
+		}
+	}
+	return nil
+}
+
 // completed occurs once every wanted piece is there. fetched tells that some
 // of them came over the network, which is what trackers count.
 func (m *member) completed(ctx context.Context, fetched bool) error {
+	if m.complete.Load() { // it was that before a pause
+		m.enter("seeding")
+		return nil
+	}
 	if err := m.finish(ctx, m.disk); err != nil {
 		return err
 	}

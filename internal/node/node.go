@@ -13,9 +13,11 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
+	"time"
 
+	"shoal/internal/bt/limit"
 	"shoal/internal/bt/peerconn"
-	"shoal/internal/bt/rate"
 )
 
 // clientID starts our peer ids (BEP 20): shoal, version 0.0.0.1.
@@ -29,11 +31,17 @@ const bufferBudget = 64 << 20
 
 // Options of a process that takes part in swarms.
 type Options struct {
-	Listen   string // "host:port"; empty: the first free traditional port
-	Up, Down int64  // bytes a second for the whole process; 0: no limit
+	Listen string // "host:port"; empty: the first free traditional port
+	Limits []limit.Change
+	Ramp   time.Duration // how long a transfer takes to reach its limits; 0: none
 	// TorrentUp and TorrentDown limit each torrent, in bytes a second; 0: no limit.
 	TorrentUp, TorrentDown int64
-	MaxPeers               int // connections a torrent; 0: the engine's default
+	DSCP                   int    // marks the packets to peers, 0 to 63
+	Background             bool   // leave CPU and disk to everybody else
+	Yield                  bool   // take less while the host is busy with other work
+	Control                string // file name of the socket for shoal ctl; "": none
+	ControlOptional        bool   // go on when it cannot be made
+	MaxPeers               int    // connections a torrent; 0: the engine's default
 	Place                  PlaceOptions
 	Log                    *slog.Logger
 	// Report is told what happens, one event at a time. May be nil.
@@ -47,6 +55,7 @@ type Kind string
 const (
 	Serving  Kind = "serving"  // content is checked, peers are answered, trackers know
 	Complete Kind = "complete" // every wanted byte is verified and on disk
+	Budget   Kind = "budget"   // a link's budget is passed; Err says which, a *BudgetError
 	Dropped  Kind = "dropped"  // no longer served
 	Failed   Kind = "failed"
 )
@@ -59,7 +68,7 @@ type Event struct {
 	Addr     netip.AddrPort // where peers reach this process
 	InfoHash string         // hex: v1's if there is one, else v2's
 	Status   Status
-	Err      error // of Failed
+	Err      error // of Failed and Budget
 
 	share *share // nil where there is none
 }
@@ -76,15 +85,19 @@ type Status struct {
 }
 
 // process is what all torrents of a process share: one listening socket, one
-// peer id, one pair of limits.
+// peer id, one table of limits.
 type process struct {
 	Options
 	in       *listener
 	id       [20]byte
 	key      uint32 // tells trackers that we are still us after an address change
-	up, down *rate.Bucket
 	budget   *peerconn.Budget
 	places   *places
+	limits   *limits
+	ledger   *ledger
+	gate     *gate
+	yielding atomic.Pointer[string] // why the governor holds back
+	shares   sync.Map               // of *share that run
 }
 
 // open binds the socket, so that a bad address is known before any work.
@@ -95,7 +108,12 @@ func open(ctx context.Context, o Options) (*process, error) {
 	if o.Report == nil {
 		o.Report = func(Event) {}
 	}
-	in, err := listen(ctx, o.Listen, o.Log)
+	if o.Background {
+		if err := stepAside(); err != nil {
+			o.Log.Warn("cannot step back behind other work on this host", "err", err)
+		}
+	}
+	in, err := listen(ctx, o.Listen, o.DSCP, o.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +129,10 @@ func open(ctx context.Context, o Options) (*process, error) {
 		defer reportMu.Unlock()
 		tell(e)
 	}
-	p := &process{Options: o, in: in, up: rate.New(o.Up), down: rate.New(o.Down), budget: peerconn.NewBudget(bufferBudget), places: where}
+	p := &process{
+		Options: o, in: in, budget: peerconn.NewBudget(bufferBudget),
+		places: where, limits: newLimits(o.Limits, o.Ramp, where), ledger: newLedger(where), gate: newGate(),
+	}
 	rand.Read(p.id[copy(p.id[:], clientID):]) // never fails (crypto/rand)
 	var key [4]byte
 	rand.Read(key[:])
@@ -131,7 +152,7 @@ func (p *process) local() netip.Addr {
 
 // dial opens a connection to a peer, from the address that we listen on.
 func (p *process) dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-	d := net.Dialer{Timeout: dialLimit}
+	d := net.Dialer{Timeout: dialLimit, Control: mark(p.DSCP)}
 	if a := p.local(); a.IsValid() && a.Is4() == to.Addr().Unmap().Is4() {
 		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(a, 0))
 	}

@@ -19,6 +19,7 @@ type hook struct {
 	Name     string // of the release
 	Path     string // of its content, absolute
 	InfoHash string // hex: v1's if there is one, else v2's
+	Forward  bool   // we are a background process, and it is not
 }
 
 // run runs the command and waits for it. Its output goes to ours.
@@ -30,7 +31,14 @@ func (h hook) run(ctx context.Context) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = hookGrace
-	if err := cmd.Run(); err != nil {
+	err := cmd.Start()
+	if err == nil {
+		if h.Forward {
+			_ = stepForward(cmd.Process.Pid) // not permitted: it is as idle as we are
+		}
+		err = cmd.Wait()
+	}
+	if err != nil {
 		return fmt.Errorf("--on-complete command %q: %w", h.Command, err)
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -57,6 +58,10 @@ type share struct {
 	stay     bool                // go on serving after completion
 	command  string
 	log      *slog.Logger
+
+	finishing sync.Mutex // held from completion until the command has ended: no pause may break it off
+
+	earlier struct{ down, up, wasted atomic.Int64 } // of engines before the last pause
 
 	state    atomic.Pointer[string]
 	checked  atomic.Int64
@@ -112,13 +117,16 @@ func (s *share) status() Status {
 		st.State = v.State
 	}
 	st.Peers = v.Peers
-	st.Downloaded, st.Uploaded, st.Wasted = v.Downloaded, v.Uploaded, v.Wasted
+	st.Downloaded, st.Uploaded = s.earlier.down.Load()+v.Downloaded, s.earlier.up.Load()+v.Uploaded
+	st.Wasted = s.earlier.wasted.Load() + v.Wasted
 	return st
 }
 
 // run takes part until ctx ends or, unless it is to stay, the content is
 // complete. It returns nil only if the content is complete.
 func (s *share) run(ctx context.Context) error {
+	s.p.shares.Store(s, nil)
+	defer s.p.leave(s)
 	info := s.meta.Info
 	hashes, err := metainfo.NewHashes(info, s.meta.Layers)
 	if err != nil {
@@ -163,11 +171,27 @@ func (s *share) serve(ctx context.Context, disk *storage.Disk, hashes *metainfo.
 	if complete && !s.stay {
 		return s.finish(ctx, disk)
 	}
-	m, err := s.join(disk, hashes, have, want)
-	if err != nil {
-		return err
+	for {
+		m, err := s.join(disk, hashes, have, want)
+		if err != nil {
+			return err
+		}
+		if err := m.run(ctx, complete); !errors.Is(err, errPaused) {
+			return err
+		}
+		s.enter(paused)
+		s.log.Info("paused")
+		if !s.p.gate.until(ctx, false) {
+			return nil
+		}
+		s.log.Info("resumed")
+		v := m.engine.Stats()
+		s.earlier.down.Add(v.Downloaded)
+		s.earlier.up.Add(v.Uploaded)
+		s.earlier.wasted.Add(v.Wasted)
+		have = m.engine.Have()
+		complete = have.Missing(want, 0) < 0
 	}
-	return m.run(ctx, complete)
 }
 
 // check finds out what is there, and refuses what could never work before the
@@ -183,6 +207,8 @@ func (s *share) check(ctx context.Context, disk *storage.Disk) (*bitfield.Set, e
 
 // finish makes complete content what it was at its source, and tells everyone.
 func (s *share) finish(ctx context.Context, disk *storage.Disk) error {
+	s.finishing.Lock()
+	defer s.finishing.Unlock()
 	if !s.readOnly {
 		s.enter("finishing")
 		if err := s.whenRoom(ctx, disk, disk.Finish); err != nil {
@@ -195,7 +221,7 @@ func (s *share) finish(ctx context.Context, disk *storage.Disk) error {
 	if s.command == "" {
 		return nil
 	}
-	h := hook{Command: s.command, Name: s.name(), Path: s.path(), InfoHash: s.infoHash()}
+	h := hook{Command: s.command, Name: s.name(), Path: s.path(), InfoHash: s.infoHash(), Forward: s.p.Background}
 	err := h.run(ctx)
 	if err != nil && s.stay {
 		s.log.Error("goes on serving", "err", err)
@@ -222,5 +248,11 @@ func (s *share) whenRoom(ctx context.Context, disk *storage.Disk, work func(cont
 // fetching is the state in which the engine knows better what is going on.
 const fetching = "downloading"
 
-// errDone ends a membership whose work is done.
-var errDone = errors.New("complete")
+// paused is the state of a share that has left its swarm for a while.
+const paused = "paused"
+
+// errDone ends a membership whose work is done, errPaused one that goes on later.
+var (
+	errDone   = errors.New("complete")
+	errPaused = errors.New("paused")
+)

@@ -144,7 +144,7 @@ func (s *shell) command() *cobra.Command {
 	flags.BoolVar(&s.json, "json", false, "print one JSON document a line instead of text")
 	flags.StringVar(&s.level, "log-level", s.level, "debug, info, warn or error")
 	root.AddCommand(s.createCommand(), s.inspectCommand(), s.verifyCommand(), s.trackerCommand(),
-		s.seedCommand(), s.getCommand(), s.topologyCommand(), s.releaseCommand(), s.versionCommand(), s.manCommand(), exitCodesTopic())
+		s.seedCommand(), s.getCommand(), s.ctlCommand(), s.topologyCommand(), s.releaseCommand(), s.versionCommand(), s.manCommand(), exitCodesTopic(), limitsTopic())
 	return root
 }
 

@@ -15,6 +15,7 @@ import (
 	"shoal/internal/bt/metainfo/build"
 	"shoal/internal/bt/storage"
 	"shoal/internal/deploy/release"
+	"shoal/internal/front/control"
 	"shoal/internal/node"
 )
 
@@ -56,7 +57,7 @@ func Codes() []struct {
 		{CodeNoSpace, "no space left for the content"},
 		{CodeRefused, "refused, because it would overwrite something or leave the tree"},
 		{CodeNetwork, "an address cannot be listened on, or a server cannot be reached"},
-		{CodeInterrupted, "stopped by SIGINT or SIGTERM before the work was done"},
+		{CodeInterrupted, "stopped by SIGINT, SIGTERM or shoal ctl before the work was done"},
 	}
 }
 
@@ -149,6 +150,8 @@ func causes() []cause {
 		{as[*build.FileError](), CodeRefused, "--exclude leaves it out"},
 		{as[net.Error](), CodeNetwork, ""},
 		{is(context.Canceled), CodeInterrupted, ""},
+		{is(node.ErrStopped), CodeInterrupted, ""},
+		{as[*control.Refusal](), CodeUsage, ""},
 	}
 }
 

@@ -77,9 +77,12 @@ func (s *shell) get(ctx context.Context, source string, f getFlags) error {
 	g := node.NewGet(node.GetOptions{Options: o, Source: source, Content: f.content, Seed: f.seed, OnComplete: f.hook})
 	var stop func()
 	g.Report = func(e node.Event) {
-		if e.Kind == node.Complete {
+		switch e.Kind {
+		case node.Complete:
 			stop()
 			s.printComplete(e, time.Since(start), f.seed)
+		case node.Budget:
+			s.printBudget(e)
 		}
 	}
 	stop = s.show(func() sample { return sampleOf(g.Status()) })

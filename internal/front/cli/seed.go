@@ -103,7 +103,11 @@ func (s *shell) seed(ctx context.Context, o node.SeedOptions) error {
 		if sd.Status().State == "" {
 			stop() // all are checked; what comes to a watched folder later is only told
 		}
-		if e.Kind != node.Complete { // it was that before
+		switch e.Kind {
+		case node.Complete: // it was that before
+		case node.Budget:
+			s.printBudget(e)
+		default:
 			s.printSeed(e)
 		}
 	}

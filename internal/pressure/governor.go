@@ -13,22 +13,23 @@ type Signals struct {
 	Queue           time.Duration // what our packets wait in queues of the network, the median of all connections
 }
 
-// threshold is where a signal means busy, and where it is calm again: between
-// the two nothing changes.
+// threshold is where a signal means busy, and where it is calm: between the two
+// a transfer comes back with care.
 type threshold struct {
 	name       string
 	busy, calm float64
 	of         func(Signals) float64
 }
 
-// thresholds: a few percent of stall are ordinary on a host that works at all;
-// services notice from about a fifth on, and memory stalls much earlier. A host
+// thresholds: some stall is ordinary on a host that works at all, of CPU most
+// (one task waiting behind another is enough, and our own count), of memory
+// least. A host
 // whose CPUs others fill has nothing to give, stall or not. For the queue see
 // RFC 6817, which aims at 100 ms.
 func thresholds() []threshold {
 	return []threshold{
-		{"CPU pressure", 0.25, 0.12, func(s Signals) float64 { return s.CPU }},
-		{"I/O pressure", 0.25, 0.12, func(s Signals) float64 { return s.IO }},
+		{"CPU pressure", 0.50, 0.25, func(s Signals) float64 { return s.CPU }},
+		{"I/O pressure", 0.30, 0.15, func(s Signals) float64 { return s.IO }},
 		{"memory pressure", 0.05, 0.02, func(s Signals) float64 { return s.Memory }},
 		{"CPU use of others", 0.85, 0.70, func(s Signals) float64 { return s.Others }},
 		{"network queue (s)", 0.10, 0.06, func(s Signals) float64 { return s.Queue.Seconds() }},
@@ -38,8 +39,9 @@ func thresholds() []threshold {
 // Steps of the governor, for one Step a half second.
 const (
 	floor = 256 << 10 // bytes a second that are always left: a swarm must not lose the peer
-	rise  = 1.25
-	calms = 3 // steps without a busy signal before it rises
+	rise  = 1.25 // while all is calm
+	creep = 1.06 // while it is neither calm nor busy
+	calms = 3    // steps without a busy signal before it rises
 )
 
 // Governor is how much a transfer may take now: it falls fast while the host is
@@ -71,9 +73,13 @@ func (g Governor) Step(s Signals, flowed int64) Governor {
 	case busy != "":
 		g.Cap = max(floor, min(g.Cap, max(flowed, floor))/2)
 		g.Why, g.calm = busy, 0
-	case g.Cap > 0 && calm:
+	case g.Cap > 0:
+		pace := creep
+		if calm {
+			pace = rise
+		}
 		if g.calm++; g.calm >= calms {
-			g.Cap = int64(float64(g.Cap) * rise)
+			g.Cap = int64(float64(g.Cap) * pace)
 		}
 		if g.Cap > 2*max(g.was, 4*floor) {
 			g = Governor{}

@@ -81,12 +81,12 @@ func TestGovernor(t *testing.T) {
 		{busy, 10e6, 5e6}, // it did not even use what it had
 		{between, 5e6, 5e6},
 		{calm, 5e6, 5e6},
-		{calm, 5e6, 5e6},
 		{calm, 5e6, 6.25e6}, // calm for a while
-		{calm, 5e6, 7812500},
+		{between, 5e6, 6.625e6},
+		{calm, 5e6, 8281250},
 		{busy, 7e6, 3.5e6},
 		{Signals{Memory: 0.06}, 3e6, 1.5e6},
-		{Signals{CPU: 0.3}, 1e6, 500e3},
+		{Signals{CPU: 0.6}, 1e6, 500e3},
 		{Signals{Others: 0.9}, 500e3, floor},
 		{Signals{Queue: 120 * time.Millisecond}, 0, floor},
 	} {

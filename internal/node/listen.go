@@ -38,7 +38,8 @@ type accepter interface {
 // connection on.
 type listener struct {
 	net.Listener
-	log *slog.Logger
+	log  *slog.Logger
+	dscp int
 
 	mu     sync.RWMutex
 	routes map[metainfo.InfoHash]accepter
@@ -48,8 +49,8 @@ type listener struct {
 // first free traditional port, or any.
 // dscp marks what is sent on accepted connections.
 func listen(ctx context.Context, addr string, dscp int, log *slog.Logger) (*listener, error) {
-	l := &listener{log: log, routes: map[metainfo.InfoHash]accepter{}}
-	conf := net.ListenConfig{Control: mark(dscp)}
+	l := &listener{log: log, dscp: dscp, routes: map[metainfo.InfoHash]accepter{}}
+	var conf net.ListenConfig
 	var err error
 	if addr != "" {
 		l.Listener, err = conf.Listen(ctx, "tcp", addr)
@@ -67,6 +68,15 @@ func listen(ctx context.Context, addr string, dscp int, log *slog.Logger) (*list
 		return nil, fmt.Errorf("listen for peers on any port: %w", err)
 	}
 	return l, nil
+}
+
+// Accept takes the next connection, marked.
+func (l *listener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err == nil {
+		mark(c, l.dscp)
+	}
+	return c, err
 }
 
 // addrPort is where the listener is bound; the address is unspecified when it

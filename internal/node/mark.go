@@ -1,25 +1,40 @@
 package node
 
 import (
-	"strings"
+	"net"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// mark returns what makes a socket send with a DSCP (RFC 2474), for a dialer or
-// a listener, whose accepted sockets inherit it. A system that refuses costs the
-// mark and nothing else.
-func mark(dscp int) func(network, address string, c syscall.RawConn) error {
+// dialMark returns what makes a dialler's sockets send with a DSCP (RFC 2474);
+// nil for 0.
+func dialMark(dscp int) func(network, address string, c syscall.RawConn) error {
 	if dscp == 0 {
 		return nil
 	}
-	return func(network, _ string, c syscall.RawConn) error {
-		return c.Control(func(fd uintptr) {
-			_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_TOS, dscp<<2) // IPv4, also in an IPv6 socket
-			if strings.HasSuffix(network, "6") {
-				_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_TCLASS, dscp<<2)
-			}
-		})
+	return func(_, _ string, c syscall.RawConn) error {
+		setMark(c, dscp)
+		return nil
 	}
+}
+
+// mark makes an accepted connection send with a DSCP: those of IPv6 do not take
+// it over from their listener.
+func mark(c net.Conn, dscp int) {
+	if tcp, ok := c.(*net.TCPConn); ok && dscp != 0 {
+		if raw, err := tcp.SyscallConn(); err == nil {
+			setMark(raw, dscp)
+		}
+	}
+}
+
+// setMark sets both families' options: which of them counts depends on the
+// packets, and a socket that has no use for one refuses it. A refusal costs the
+// mark and nothing else.
+func setMark(c syscall.RawConn, dscp int) {
+	_ = c.Control(func(fd uintptr) {
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_TOS, dscp<<2)
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_TCLASS, dscp<<2)
+	})
 }

@@ -152,7 +152,7 @@ func (p *process) local() netip.Addr {
 
 // dial opens a connection to a peer, from the address that we listen on.
 func (p *process) dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-	d := net.Dialer{Timeout: dialLimit, Control: mark(p.DSCP)}
+	d := net.Dialer{Timeout: dialLimit, Control: dialMark(p.DSCP)}
 	if a := p.local(); a.IsValid() && a.Is4() == to.Addr().Unmap().Is4() {
 		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(a, 0))
 	}

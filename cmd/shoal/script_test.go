@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,7 +33,7 @@ func TestMain(m *testing.M) {
 //	await URL TEXT           waits until the page at URL holds TEXT
 //	await-file FILE TEXT     waits until the file holds TEXT
 //	await-socket SOCKET      waits until somebody answers at a Unix socket
-//	await-ctl                waits until shoal ctl stats succeeds
+//	await-ctl RE ARGS...     waits until shoal ctl stats prints RE
 //	signal HUP|TERM VERB     sends a signal to the background `shoal VERB`s
 func TestScripts(t *testing.T) {
 	examples, err := filepath.Abs("../../examples")
@@ -127,10 +128,14 @@ func awaitSocket(ts *testscript.TestScript, _ bool, args []string) {
 	})
 }
 
-func awaitCtl(ts *testscript.TestScript, _ bool, _ []string) {
-	await(ts, "shoal ctl stats", func() (string, bool) {
-		err := ts.Exec("shoal", "ctl", "stats")
-		return fmt.Sprint(err), err == nil
+func awaitCtl(ts *testscript.TestScript, _ bool, args []string) {
+	want := regexp.MustCompile(args[0])
+	await(ts, "shoal ctl stats with "+args[0], func() (string, bool) {
+		if err := ts.Exec("shoal", append([]string{"ctl", "stats"}, args[1:]...)...); err != nil {
+			return err.Error(), false
+		}
+		text := ts.ReadFile("stdout")
+		return text, want.MatchString(text)
 	})
 }
 

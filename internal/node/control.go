@@ -52,7 +52,7 @@ func (c controlled) SetLimits(changes []limit.Change) error {
 		return err
 	}
 	for _, ch := range changes {
-		c.Log.Info("told by shoal ctl", "limit", ch.Name, "to", ch.Limit)
+		c.Log.Info("told by shoal ctl", "limit", ch.Name.String(), "to", ch.Limit.String())
 	}
 	return nil
 }

@@ -188,7 +188,7 @@ func (l *limits) tellChanges(now time.Time, was map[limit.Name]int64, log *slog.
 	for n, e := range l.table {
 		r := e.At(now)
 		if old, known := was[n]; known && old != r {
-			log.Info("a limit has changed", "limit", n, "from", quantity.FormatRate(old), "to", quantity.FormatRate(r))
+			log.Info("a limit has changed", "limit", n.String(), "from", quantity.FormatRate(old), "to", quantity.FormatRate(r))
 		}
 		was[n] = r
 	}

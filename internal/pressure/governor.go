@@ -39,9 +39,9 @@ func thresholds() []threshold {
 // Steps of the governor, for one Step a half second.
 const (
 	floor = 256 << 10 // bytes a second that are always left: a swarm must not lose the peer
-	rise  = 1.25 // while all is calm
-	creep = 1.06 // while it is neither calm nor busy
-	calms = 3    // steps without a busy signal before it rises
+	rise  = 1.25      // while all is calm
+	creep = 1.06      // while it is neither calm nor busy
+	calms = 3         // steps without a busy signal before it rises
 )
 
 // Governor is how much a transfer may take now: it falls fast while the host is

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"shoal/internal/bt/rate"
+	"shoal/internal/quantity"
 )
 
 // exactArgs wants n arguments and says which when they are not there.
@@ -68,8 +68,8 @@ func parseSize(s string) (int64, error) {
 	if s == "" {
 		return 0, nil
 	}
-	n, err := rate.Parse(s + "/s")
-	if err != nil || strings.ContainsAny(s, "/") || !strings.HasSuffix(s, "B") {
+	n, err := quantity.ParseBytes(s)
+	if err != nil {
 		return 0, usagef("write for example 500GB or 2TiB", "size %q is not understood", s)
 	}
 	return n, nil

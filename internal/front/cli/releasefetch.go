@@ -8,9 +8,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"shoal/internal/bt/rate"
 	"shoal/internal/deploy/release"
 	"shoal/internal/node"
+	"shoal/internal/quantity"
 )
 
 // fetchFlags are those of the verbs below release that may fetch.
@@ -118,7 +118,7 @@ the reading out of the way of other work.`,
 			}
 			var err error
 			if read != "" {
-				if f.o.Read, err = rate.Parse(read); err != nil {
+				if f.o.Read, err = quantity.ParseRate(read); err != nil {
 					return usagef("", "--rate: %w", err)
 				}
 			}

@@ -62,7 +62,7 @@ var layers = []rule{
 		why: "formats stand below everything else"},
 	{from: "internal/bt/metainfo/build", to: sockets, except: "net/netip net/url",
 		why: "making a metafile needs a tree and nothing else"},
-	{from: decisions, to: sockets + " " + files + " log/slog", except: "net/netip",
+	{from: decisions, to: sockets + " " + files + " log/slog", except: "net/netip net/url",
 		why: "decisions are pure functions of values and now: testable by a table, usable in a simulation"},
 	{from: "internal/bt/storage", to: "internal/bt/ " + sockets, except: "net/netip net/url internal/bt/storage internal/bt/metainfo internal/bt/bitfield internal/bt/bencode",
 		why: "storage maps pieces to files and knows no peers"},

@@ -58,7 +58,7 @@ func (c *course) udp(ctx context.Context, t *tally) error {
 		s.out = append(s.out, ipv4.Message{Buffers: [][]byte{make([]byte, 0, 128)}})
 		s.in = append(s.in, ipv4.Message{Buffers: [][]byte{make([]byte, 2048)}})
 	}
-	if err := s.connect(); err == nil {
+	if err = s.connect(); err == nil {
 		err = s.run()
 	}
 	t.lost += int64(s.open)

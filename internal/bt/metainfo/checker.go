@@ -80,11 +80,7 @@ func (c *Checker) WriteAt(b []byte, off int64) bool {
 	if !c.hashes.v2 || off%BlockSize != 0 || (end%BlockSize != 0 && end != c.data) {
 		return false
 	}
-	for len(b) > 0 {
-		n := min(len(b), BlockSize)
-		c.setLeaf(off/BlockSize, sha256.Sum256(b[:n]))
-		off, b = off+int64(n), b[n:]
-	}
+	c.setLeaves(off/BlockSize, b)
 	c.advance()
 	return true
 }
@@ -102,8 +98,12 @@ func (c *Checker) inOrder(b []byte) {
 		end := min(start+BlockSize, c.data)
 		n := min(int64(len(b)), end-c.next)
 		switch {
-		case n == end-start: // a whole block in one go, the usual case
-			c.setLeaf(block, sha256.Sum256(b[:n]))
+		case n == end-start: // whole blocks in one go, the usual case
+			n = int64(len(b))
+			if c.next+n < c.data {
+				n -= n % BlockSize
+			}
+			c.setLeaves(block, b[:n])
 		case c.next == start:
 			c.state.Reset()
 			c.state.Write(b[:n])
@@ -117,6 +117,15 @@ func (c *Checker) inOrder(b []byte) {
 		c.next, b = c.next+n, b[n:]
 	}
 	c.advance()
+}
+
+// setLeaves hashes whole blocks from the given one on; the last may be the
+// piece's, which is shorter.
+func (c *Checker) setLeaves(block int64, b []byte) {
+	AppendLeaves(c.leaves[:block*hashSize], b)
+	for end := block + int64(len(b)+BlockSize-1)/BlockSize; block < end; block++ {
+		c.blocks.Set(int(block))
+	}
 }
 
 func (c *Checker) setLeaf(block int64, leaf [hashSize]byte) {

@@ -63,6 +63,22 @@ func foldInto(nodes []byte, base, top int) [hashSize]byte {
 // LeafHash is the leaf of a v2 tree for one block of at most BlockSize bytes.
 func LeafHash(block []byte) [hashSize]byte { return sha256.Sum256(block) }
 
+// AppendLeaves appends the leaves of b: of each block and of what is left at
+// the end. It is faster than LeafHash for each.
+func AppendLeaves(dst, b []byte) []byte {
+	var two [2 * hashSize]byte
+	for len(b) >= 2*BlockSize {
+		leafPair(&two, (*[BlockSize]byte)(b), (*[BlockSize]byte)(b[BlockSize:]))
+		dst, b = append(dst, two[:]...), b[2*BlockSize:]
+	}
+	for len(b) > 0 {
+		n := min(len(b), BlockSize)
+		leaf := LeafHash(b[:n])
+		dst, b = append(dst, leaf[:]...), b[n:]
+	}
+	return dst
+}
+
 // PieceRoot is the v2 hash of a piece with the given leaves (32 bytes each, at
 // least one), which it overwrites. pieceLength is that of the torrent; whole
 // says that the piece is all there is of its file, whose tree then is no higher

@@ -273,12 +273,7 @@ func (w *worker) hash(b []byte) {
 	if !w.h.v2 {
 		return
 	}
-	for len(b) > 0 {
-		n := min(len(b), metainfo.BlockSize)
-		leaf := metainfo.LeafHash(b[:n])
-		w.leaves = append(w.leaves, leaf[:]...)
-		b = b[n:]
-	}
+	w.leaves = metainfo.AppendLeaves(w.leaves, b)
 }
 
 // readError explains a read that failed: a short file is one that changed.

@@ -12,11 +12,14 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"shoal/internal/bt/limit"
+	"shoal/internal/bt/metainfo"
 	"shoal/internal/bt/peerconn"
 )
 
@@ -26,8 +29,24 @@ const clientID = "-SH0001-"
 // clientName is what peers are told (BEP 10).
 const clientName = "shoal 0.0.1"
 
-// bufferBudget bounds all bulk buffers of the process, in bytes.
-const bufferBudget = 64 << 20
+const (
+	// bufferBudget bounds all bulk buffers of the process, in bytes.
+	bufferBudget = 64 << 20
+	// heapSpare is what the rest of a process may use before its garbage is
+	// collected early, in bytes.
+	heapSpare = 20 << 20
+	// heapPerMetafile is the same for each byte of a metafile: a name becomes a
+	// string, a slice and a place in a tree.
+	heapPerMetafile = 8
+)
+
+// limitMemory sets what the Go runtime tries to stay within, unless the user
+// has (GOMEMLIMIT): without a limit garbage may take as much as what is in use.
+func limitMemory(bytes int64) {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(bytes)
+	}
+}
 
 // Options of a process that takes part in swarms.
 type Options struct {
@@ -92,12 +111,21 @@ type process struct {
 	id       [20]byte
 	key      uint32 // tells trackers that we are still us after an address change
 	budget   *peerconn.Budget
+	heap     atomic.Int64 // what memory is limited to
 	places   *places
 	limits   *limits
 	ledger   *ledger
 	gate     *gate
 	yielding atomic.Pointer[string] // why the governor holds back
 	shares   sync.Map               // of *share that run
+}
+
+// makeRoom widens the limit of memory by what a metafile needs, until the
+// returned function is called.
+func (p *process) makeRoom(meta *metainfo.Metafile) (leave func()) {
+	n := heapPerMetafile * int64(len(meta.Info.Raw))
+	limitMemory(p.heap.Add(n))
+	return func() { limitMemory(p.heap.Add(-n)) }
 }
 
 // open binds the socket, so that a bad address is known before any work.
@@ -137,6 +165,8 @@ func open(ctx context.Context, o Options) (*process, error) {
 	var key [4]byte
 	rand.Read(key[:])
 	p.key = binary.LittleEndian.Uint32(key[:])
+	p.heap.Store(bufferBudget + heapSpare)
+	limitMemory(p.heap.Load())
 	o.Log.Debug("listening for peers", "addr", in.Addr(), "place", where.Own())
 	return p, nil
 }

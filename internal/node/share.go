@@ -128,6 +128,7 @@ func (s *share) run(ctx context.Context) error {
 	s.p.shares.Store(s, nil)
 	defer s.p.leave(s)
 	info := s.meta.Info
+	defer s.p.makeRoom(s.meta)()
 	hashes, err := metainfo.NewHashes(info, s.meta.Layers)
 	if err != nil {
 		return &MetafileError{s.name(), err}

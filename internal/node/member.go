@@ -48,7 +48,7 @@ func (s *share) join(disk *storage.Disk, hashes *metainfo.Hashes, have, want *bi
 	up, down := limits(topology.Place{})
 	var err error
 	m.engine, err = swarm.New(swarm.Options{
-		Info: s.meta.Info, Hashes: hashes, Store: disk, Have: have, Want: want,
+		Info: s.meta.Info, Hashes: hashes, Store: disk, Have: have, Want: want, Written: written(disk),
 		PeerID: s.p.id, ListenPort: s.p.in.addrPort().Port(), MaxPeers: s.p.MaxPeers,
 		Up: up, Down: down, Limits: limits,
 		WebSeeds: s.meta.WebSeeds, Client: clientName, Dial: s.p.dial, NoSpace: storage.ErrNoSpace, Budget: s.p.budget, Places: s.p.places, Log: s.log,
@@ -64,6 +64,15 @@ func (s *share) join(disk *storage.Disk, hashes *metainfo.Hashes, have, want *bi
 		Found:   func(_ metainfo.InfoHash, peers []netip.AddrPort) { m.engine.AddPeers(peers) },
 	})
 	return m, err
+}
+
+// written is what an earlier run left of pieces that it had not finished.
+func written(disk *storage.Disk) map[metainfo.Piece]*bitfield.Set {
+	m := map[metainfo.Piece]*bitfield.Set{}
+	for _, p := range disk.Partial() {
+		m[p.Piece] = p.Blocks
+	}
+	return m
 }
 
 // stats are what trackers are told.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"shoal/internal/bt/bitfield"
 	"shoal/internal/bt/metainfo"
 )
 
@@ -32,9 +33,24 @@ type partial struct {
 	mu      sync.Mutex
 	check   *metainfo.Checker
 	reread  bool // some bytes came in an order that could not be hashed
+	old     bool // some bytes were there from an earlier run
 	got     []span
 	credits []credit
 	over    bool // finished or given up: late bytes are ignored
+}
+
+// inherit takes over blocks that lie on disk. What they are worth shows when
+// the others have come and the whole piece is read back.
+func (a *partial) inherit(blocks *bitfield.Set) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for b := blocks.Next(0); b >= 0; b = blocks.Next(b + 1) {
+		from := int64(b) * metainfo.BlockSize
+		if s := (span{from, min(from+metainfo.BlockSize, a.size)}); s.from < s.to {
+			a.got = add(a.got, s)
+			a.old, a.reread = true, true
+		}
+	}
 }
 
 // outcome of a write.

@@ -23,6 +23,11 @@ type suspicion struct {
 func (s *state) badPiece(a *active) {
 	piece := a.part.piece
 	s.sums.wasted += a.part.size
+	if a.part.old {
+		s.o.Log.Info("what an earlier run left of a piece is not right; it is fetched whole", "piece", piece)
+		s.pick.Return(uint32(piece))
+		return
+	}
 	who, peersOnly := a.part.addrs()
 	s.o.Log.Warn("a piece arrived damaged and is fetched again", "piece", piece, "from", who)
 	switch {

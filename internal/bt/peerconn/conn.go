@@ -77,7 +77,8 @@ type Upload struct {
 type Source interface {
 	ReadAt(p []byte, off int64) (int, error)
 	// Extent returns the file that holds off, where, and how many of n bytes
-	// lie there in one run; a nil file means that they are zeros.
+	// lie there in one run; a nil file means that they are zeros, and an
+	// errors.ErrUnsupported that ReadAt is the better way to length bytes.
 	Extent(off, n int64) (f *os.File, fileOff, length int64, release func(), err error)
 }
 

@@ -99,11 +99,7 @@ func (c *Conn) batch(ctx context.Context, control []byte, us []Upload) error {
 	if us[0].small() {
 		return c.sendSmall(ctx, control, us)
 	}
-	send := c.sendStrokes
-	if c.sock != nil {
-		send = c.sendLarge
-	}
-	err := send(ctx, control, us[0])
+	err := c.sendLarge(ctx, control, us[0])
 	var local errLocal
 	if err != nil && !errors.As(err, &local) {
 		return err
@@ -120,35 +116,66 @@ func (c *Conn) told(u Upload, err error) {
 	c.h.Sent(u, err)
 }
 
-// sendLarge sends one block with sendfile(2): header and data in one train.
-// A disk error before the header rejects the block; one after it leaves a
-// frame that cannot be finished, so the connection must end.
+// sendLarge sends one block, header and data in one train. A disk error before
+// the header rejects the block; one after it leaves a frame that cannot be
+// finished, so the connection must end.
 func (c *Conn) sendLarge(ctx context.Context, control []byte, u Upload) error {
-	n, off := int64(u.Block.Length), u.Off
-	f, fileOff, length, release, err := c.o.Source.Extent(off, n)
-	if err != nil {
-		return errors.Join(c.send(control, false), errLocal{err})
-	}
-	head := wire.AppendPieceHeader(control, u.Block.Index, u.Block.Begin, int(n))
-	if err := c.send(head, true); err != nil {
-		release()
-		return err
-	}
-	for {
-		if f == nil {
-			err = c.zeros(ctx, length)
-		} else {
-			err = c.sendFile(ctx, f, fileOff, length)
-		}
-		release()
-		off, n = off+length, n-length
-		if err != nil || n == 0 {
+	head := wire.AppendPieceHeader(control, u.Block.Index, u.Block.Begin, int(u.Block.Length))
+	for off := u.Off; off < u.end(); {
+		n, err := c.sendRun(ctx, head, off, u.end()-off)
+		var local errLocal
+		switch {
+		case errors.As(err, &local) && head != nil:
+			return errors.Join(c.send(control, false), err)
+		case errors.As(err, &local):
+			return fmt.Errorf("in the middle of a block: %w", local.error)
+		case err != nil:
 			return err
 		}
-		if f, fileOff, length, release, err = c.o.Source.Extent(off, n); err != nil {
-			return fmt.Errorf("in the middle of a block: %w", err)
-		}
+		head, off = nil, off+n
 	}
+	return nil
+}
+
+// sendRun sends head, and as many of the n bytes at off as go in one way: with
+// sendfile(2) what lies in one big file, through a buffer what lies in many
+// small ones.
+func (c *Conn) sendRun(ctx context.Context, head []byte, off, n int64) (int64, error) {
+	if c.sock == nil {
+		return c.sendRead(ctx, head, off, n)
+	}
+	f, fileOff, length, release, err := c.o.Source.Extent(off, n)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return c.sendRead(ctx, head, off, length)
+	}
+	if err != nil {
+		return 0, errLocal{err}
+	}
+	defer release()
+	if err := c.send(head, true); err != nil {
+		return 0, err
+	}
+	if f == nil {
+		return length, c.zeros(ctx, length)
+	}
+	return length, c.sendFile(ctx, f, fileOff, length)
+}
+
+// sendRead is sendRun through a buffer, which bounds what it sends.
+func (c *Conn) sendRead(ctx context.Context, head []byte, off, n int64) (int64, error) {
+	data, put := c.buffer(int(n))
+	defer put()
+	p := data[:min(int64(len(data)), n)]
+	if _, err := c.o.Source.ReadAt(p, off); err != nil {
+		return 0, errLocal{err}
+	}
+	if err := c.o.Up.Wait(ctx, len(p)); err != nil {
+		return 0, err
+	}
+	if err := c.send(head, true); err != nil {
+		return 0, err
+	}
+	return int64(len(p)), c.send(p, false)
 }
 
 // sendFile sends n bytes of f from off, in strokes that are bounded because a
@@ -205,8 +232,7 @@ func (a *ahead) sent(s *socket, n int64, now time.Time) {
 	a.since, a.bytes = now, 0
 }
 
-// sendSmall reads small blocks, neighbours at once, and sends them, headers
-// between, with one gathering write.
+// sendSmall sends small blocks, as many at a time as there is memory for.
 func (c *Conn) sendSmall(ctx context.Context, control []byte, us []Upload) error {
 	total := 0
 	for _, u := range us {
@@ -214,6 +240,24 @@ func (c *Conn) sendSmall(ctx context.Context, control []byte, us []Upload) error
 	}
 	data, put := c.buffer(total)
 	defer put()
+	for len(us) > 0 {
+		n, fill := 0, 0
+		for n < len(us) && fill+int(us[n].Block.Length) <= len(data) {
+			fill += int(us[n].Block.Length)
+			n++
+		}
+		if err := c.sendBlocks(ctx, control, us[:n], data[:fill]); err != nil {
+			return err
+		}
+		control, us = nil, us[n:]
+	}
+	return nil
+}
+
+// sendBlocks reads blocks into data, which they fill, neighbours at once, and
+// sends them, headers between, with one gathering write.
+func (c *Conn) sendBlocks(ctx context.Context, control []byte, us []Upload, data []byte) error {
+	total := len(data)
 	errs := c.readRuns(data, us)
 	if err := c.o.Up.Wait(ctx, total); err != nil {
 		return err
@@ -262,46 +306,16 @@ func (c *Conn) readRuns(data []byte, us []Upload) []error {
 	return errs
 }
 
-// sendStrokes sends one large block through a buffer smaller than it.
-func (c *Conn) sendStrokes(ctx context.Context, control []byte, u Upload) error {
-	data, put := c.buffer(int(u.Block.Length))
-	defer put()
-	head := wire.AppendPieceHeader(control, u.Block.Index, u.Block.Begin, int(u.Block.Length))
-	off, left := u.Off, int64(u.Block.Length)
-	for left > 0 {
-		p := data[:min(int64(len(data)), left)]
-		if _, err := c.o.Source.ReadAt(p, off); err != nil {
-			if head != nil {
-				return errors.Join(c.send(control, false), errLocal{err})
-			}
-			return fmt.Errorf("in the middle of a block: %w", err)
-		}
-		if err := c.o.Up.Wait(ctx, len(p)); err != nil {
-			return err
-		}
-		if head != nil {
-			if err := c.send(head, true); err != nil {
-				return err
-			}
-			head = nil
-		}
-		if err := c.send(p, false); err != nil {
-			return err
-		}
-		off, left = off+int64(len(p)), left-int64(len(p))
-	}
-	return nil
-}
-
 // buffer returns memory for n bytes, out of the budget when more than a
-// stock block is wanted; it may be smaller than n.
+// stock block is wanted. It is smaller than n, but never than a stock block,
+// when n is more than a bulk buffer or the budget is spent.
 func (c *Conn) buffer(n int) ([]byte, func()) {
 	if n > stockBlock {
 		if b := c.o.Budget.TryGet(); b != nil {
 			return *b, func() { c.o.Budget.Put(b) }
 		}
 	}
-	return make([]byte, max(min(n, BulkSize), stockBlock)), func() {}
+	return make([]byte, stockBlock), func() {}
 }
 
 // zeros sends padding.

@@ -37,6 +37,10 @@ type window struct {
 	newest *span
 	fresh  *span // oldest span whose writing has not begun
 	total  int64
+
+	useless  []*span // released, to be dropped
+	dropping bool    // somebody does
+	work     sync.WaitGroup
 }
 
 // span is a range of piece space of which something may be cached.
@@ -209,27 +213,71 @@ func (w *window) forget(s *span) {
 	s.gone = true
 }
 
-// release drops the span of a piece once all that was noted of it is released.
+// release has the span of a piece dropped, outside of the caller, once all that
+// was noted of it is released.
 func (w *window) release(p metainfo.Piece) {
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	s := w.spans[w.d.info.PieceOffset(p)/w.size]
-	if s != nil {
-		word, mask := w.bit(p)
-		s.released[word] |= mask
-		if s.noted[0]&^s.released[0] == 0 && s.noted[1]&^s.released[1] == 0 {
-			w.forget(s)
-		} else {
-			s = nil
-		}
+	if s == nil {
+		return
 	}
-	w.mu.Unlock()
-	if s != nil {
-		w.d.eachFileRange(s.from, s.to, 1, dropPages)
+	word, mask := w.bit(p)
+	s.released[word] |= mask
+	if s.noted[0]&^s.released[0] != 0 || s.noted[1]&^s.released[1] != 0 {
+		return
+	}
+	w.forget(s)
+	w.useless = append(w.useless, s)
+	if !w.dropping {
+		w.dropping = true
+		w.work.Go(w.dropUseless)
 	}
 }
 
+// dropUseless drops what is released until there is no more of it.
+func (w *window) dropUseless() {
+	for {
+		w.mu.Lock()
+		spans := w.useless
+		w.useless = nil
+		w.dropping = len(spans) > 0
+		w.mu.Unlock()
+		if len(spans) == 0 {
+			return
+		}
+		for _, s := range spans {
+			w.d.eachFileRange(s.from, s.to, 1, dropPages)
+		}
+	}
+}
+
+// Cached lists the pieces that take page cache by our doing, nil with
+// CachePolicy Keep.
+func (d *Disk) Cached() []metainfo.Piece {
+	if d.window == nil {
+		return nil
+	}
+	return d.window.pieces()
+}
+
+func (w *window) pieces() (list []metainfo.Piece) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	length := w.d.info.PieceLength
+	for _, s := range w.spans {
+		for off := s.from; off < s.to; off = (off/length + 1) * length {
+			p := metainfo.Piece(off / length)
+			if word, mask := w.bit(p); s.noted[word]&^s.released[word]&mask != 0 {
+				list = append(list, p)
+			}
+		}
+	}
+	return list
+}
+
 // Release tells that nobody near needs the piece any more: with CachePolicy
-// Drop its pages leave the page cache, together with those around it.
+// Drop its pages leave the page cache soon, together with those around it.
 func (d *Disk) Release(p metainfo.Piece) {
 	if d.window != nil {
 		d.window.release(p)

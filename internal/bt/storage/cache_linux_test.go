@@ -58,6 +58,7 @@ func TestDropLeavesAWindow(t *testing.T) {
 	for p := range tor.Info.NumPieces() {
 		d.Release(metainfo.Piece(p))
 	}
+	d.WaitDropped()
 	if n := cachedBytes(t, path(dir, "big")); n > slack {
 		t.Errorf("after release, %d bytes are cached", n)
 	}

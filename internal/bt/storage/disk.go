@@ -37,12 +37,13 @@ type Disk struct {
 	window *window         // nil unless Cache is Drop
 	rec    *resume
 	zero   *zeroPieces
+	ahead  *ahead
 
 	mu      sync.Mutex
 	seen    *survey   // what Preflight found, for Check
 	partial []Partial // what Check found
 	stop    context.CancelFunc
-	stopped chan struct{} // closed when the background sync has ended; nil if it never began
+	stopped chan struct{} // closed when the background work has ended; nil if it never began
 }
 
 // Bits of Disk.states.
@@ -53,6 +54,8 @@ const (
 	replaced             // Overwrite: to be removed before it is written
 	cut                  // Overwrite: to be cut to its length
 	dirty                // written since it was last synced
+	claimed              // the record says that it is ours, and it is about to be made
+	early                // made before its bytes came, and not written to yet
 )
 
 // Open binds the torrent to the folder dir; its content lies at dir/Info.Name,
@@ -73,6 +76,7 @@ func Open(dir string, info *metainfo.Info, hashes *metainfo.Hashes, o Options) (
 		hashes: hashes,
 		o:      o,
 		log:    o.Log,
+		ahead:  newAhead(o.OpenFiles),
 	}
 	d.lay = newLayout(info, o.As, sideName(info, ".parts"))
 	d.tree = newTree(dir, d.lay)
@@ -85,7 +89,7 @@ func Open(dir string, info *metainfo.Info, hashes *metainfo.Hashes, o Options) (
 	}
 	d.set(d.lay.parts(), chosen)
 	d.rec = newResume(dir, info, o, len(d.lay.files))
-	d.rec.begun, d.rec.where = d.startSync, d.cacheID
+	d.rec.begun, d.rec.where = d.startWork, d.cacheID
 	for i := range d.states {
 		if d.is(i, chosen) {
 			d.rec.state.Chosen.Set(i)
@@ -184,14 +188,18 @@ func (d *Disk) cacheID() (id [16]byte) {
 func (d *Disk) MarkHave(p metainfo.Piece) { d.rec.mark(uint32(p), true) }
 
 // Forget notes that what was written of a piece is not right, so that a restart
-// does not come back to it.
-func (d *Disk) Forget(p metainfo.Piece) { d.rec.mark(uint32(p), false) }
+// does not come back to it but fetches it anew.
+func (d *Disk) Forget(p metainfo.Piece) {
+	if !d.o.ReadOnly { // a seed's content is not ours to mend
+		d.rec.mark(uint32(p), false)
+	}
+}
 
 // Have is a copy of the set of pieces that are verified and on disk.
 func (d *Disk) Have() *bitfield.Set { return d.rec.have() }
 
-// startSync starts the background sync, once.
-func (d *Disk) startSync() {
+// startWork starts the background work, once.
+func (d *Disk) startWork() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.stopped != nil {
@@ -201,7 +209,10 @@ func (d *Disk) startSync() {
 	d.stop, d.stopped = stop, make(chan struct{})
 	go func() {
 		defer close(d.stopped)
+		var work sync.WaitGroup
+		work.Go(func() { d.makeAhead(ctx) })
 		d.syncLoop(ctx)
+		work.Wait()
 	}()
 }
 
@@ -217,6 +228,9 @@ func (d *Disk) Close() error {
 	d.mu.Unlock()
 	if stopped != nil {
 		<-stopped
+	}
+	if d.window != nil {
+		d.window.work.Wait()
 	}
 	var err error
 	if d.rec.isOpen() {

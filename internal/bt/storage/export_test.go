@@ -34,6 +34,12 @@ func (d *Disk) Crash() {
 // Reboot makes d believe that it runs under another boot of the kernel.
 func (d *Disk) Reboot(n byte) { d.rec.boot, d.rec.where = [16]byte{n}, nil }
 
+// WaitDropped waits until what was released has left the page cache.
+func (d *Disk) WaitDropped() { d.window.work.Wait() }
+
+// EarlyFiles is how many files were made ahead and not written to.
+func (d *Disk) EarlyFiles() int { return len(d.ahead.room) }
+
 // Checkpoint is what the background does every SyncEvery.
 func (d *Disk) Checkpoint() error { return d.checkpoint(context.Background()) }
 

@@ -133,24 +133,40 @@ func (d *Disk) writeSegment(s metainfo.Segment, off int64, p []byte) (int, error
 	}
 	defer h.release()
 	n, err := h.val.writeAt(p, fileOff)
+	d.written(file)
+	if file == s.File && int64(n) == d.length(file) {
+		d.open.forget(h) // written as a whole: its descriptor is of more use to the next one
+	}
 	if !d.is(file, dirty) { // after the write, so that who clears it syncs what was written
 		d.set(file, dirty)
 	}
 	return n, d.fault("write", file, err)
 }
 
+// sendfileFrom is the length in bytes of a run from which sendfile is cheaper
+// than reading and sending many runs at once.
+const sendfileFrom = 64 << 10
+
 // Extent returns the open file behind the offset off of piece space, the offset
 // in that file, and how many of the n bytes lie there contiguously, for
-// sendfile. file is nil where padding lies: that many zeros. release must be
-// called after use and not before. The position of the file belongs to nobody:
-// use explicit offsets only.
+// sendfile. file is nil where padding lies: that many zeros. An
+// errors.ErrUnsupported says that length bytes lie in files so small that ReadAt
+// is the cheaper way to them. release must be called after use and not before.
+// The position of the file belongs to nobody: use explicit offsets only.
 func (d *Disk) Extent(off, n int64) (file *os.File, fileOff, length int64, release func(), err error) {
 	if err := d.inside("read", off, n); err != nil || n == 0 {
 		return nil, 0, 0, func() {}, err
 	}
 	var s metainfo.Segment
+	small := int64(0)
 	for s = range d.info.Segments(off, n) {
-		break
+		if s.File < 0 || s.Length >= sendfileFrom || s.Length == n {
+			break
+		}
+		small += s.Length
+	}
+	if small > 0 {
+		return nil, 0, small, func() {}, errors.ErrUnsupported
 	}
 	if s.File < 0 {
 		return nil, 0, s.Length, func() {}, nil

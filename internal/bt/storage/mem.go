@@ -162,7 +162,7 @@ func (m *Mem) WriteAt(p []byte, off int64) (int, error) {
 
 // Extent is an errors.ErrUnsupported: there is no file. Use ReadAt.
 func (m *Mem) Extent(off, n int64) (file *os.File, fileOff, length int64, release func(), err error) {
-	return nil, 0, 0, func() {}, errors.ErrUnsupported
+	return nil, 0, n, func() {}, errors.ErrUnsupported
 }
 
 // MarkHave notes that a piece was verified and written as a whole.

@@ -68,7 +68,7 @@ func (d *Disk) create(file int) (fd int, err error) {
 	}
 	before := d.is(file, ours)
 	if !before {
-		if err := d.rec.own(file); err != nil {
+		if err := d.claim([]int{file}); err != nil {
 			return -1, err
 		}
 	}
@@ -81,6 +81,7 @@ func (d *Disk) create(file int) (fd int, err error) {
 		return fd, nil
 	}
 	if !before {
+		d.clear(file, claimed)
 		d.rec.disown(file)
 		if errors.Is(err, fs.ErrExist) {
 			return -1, d.conflicts([]Conflict{{d.path(file), "appeared after the folder was checked"}})

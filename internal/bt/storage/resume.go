@@ -186,14 +186,17 @@ func (r *resume) note(entries ...record.Entry) {
 	r.failed = err != nil
 }
 
-// own says that a file is ours before it is made. It must not be forgotten, or
-// a restart would take the file for somebody else's.
-func (r *resume) own(file int) error {
+// own says that files are ours before they are made. It must not be forgotten,
+// or a restart would take them for somebody else's.
+func (r *resume) own(entries ...record.Entry) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	err := r.add(record.Entry{Kind: record.Own, A: uint32(file), B: 1})
+	err := r.add(entries...)
 	if err != nil {
-		r.state.Ours.Clear(file)
+		for _, e := range entries {
+			e.Kind = record.Disown
+			r.shape.Apply(&r.state, e)
+		}
 	}
 	return err
 }

@@ -144,7 +144,12 @@ func (s *state) begin(piece uint32) *active {
 		part: &partial{piece: pc, base: int64(piece) * s.o.Info.PieceLength, size: s.o.Info.PieceData(pc), check: check},
 		solo: len(s.suspects[pc]) > 0,
 	}
+	if blocks := s.o.Written[pc]; blocks != nil {
+		delete(s.o.Written, pc) // believed once
+		a.part.inherit(blocks)
+	}
 	s.prog[pc] = a
+	s.t.hints.Expect(pc)
 	return a
 }
 

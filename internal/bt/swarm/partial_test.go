@@ -3,10 +3,14 @@ package swarm
 import (
 	"crypto/sha1"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
+	"sync"
 	"testing"
 
+	"shoal/internal/bt/bitfield"
 	"shoal/internal/bt/metainfo"
+	"shoal/internal/bt/rate"
 	"shoal/internal/bt/wire"
 )
 
@@ -149,4 +153,92 @@ func TestFetcherResumesInTheMiddle(t *testing.T) {
 			t.Errorf("request %d = %+v, want %+v", i, o.block, want[i])
 		}
 	}
+}
+
+// TestInherited has blocks on disk that an earlier run wrote: right ones are not
+// fetched again, wrong ones are found out and nobody is blamed for them.
+func TestInherited(t *testing.T) {
+	const piece = 256 << 10
+	r := newRelease(t, 4*piece, piece)
+	seed := startHost(t, r, "seed", true, nil)
+	leech := startHost(t, r, "leech", false, func(o *Options) {
+		o.Written = map[metainfo.Piece]*bitfield.Set{}
+		for p, n := range map[metainfo.Piece]int{0: 5, 2: 15} {
+			o.Written[p] = bitfield.New(piece / metainfo.BlockSize)
+			for b := range n {
+				o.Written[p].Set(b)
+			}
+			at := int64(p) * piece
+			if _, err := o.Store.WriteAt(r.content[at:at+int64(n)*metainfo.BlockSize], at); err != nil {
+				t.Error(err)
+			}
+		}
+		if _, err := o.Store.WriteAt([]byte("wrong"), 2*piece+77); err != nil {
+			t.Error(err)
+		}
+	})
+	leech.AddPeers([]netip.AddrPort{seed.addr})
+	leech.wait(t, r)
+	waitFor(t, "the figures", func() bool { return leech.Stats().Left == 0 })
+	got, want := leech.Stats().Downloaded, int64(len(r.content))-5*metainfo.BlockSize+metainfo.BlockSize
+	if got != want {
+		t.Errorf("%d bytes came, want %d: all but the 5 good blocks of piece 0, and the rest of piece 2 once more", got, want)
+	}
+}
+
+// hints is a Store that remembers what it is told.
+type hints struct {
+	fileStore
+	mu                         sync.Mutex
+	expected, released, forgot []metainfo.Piece
+}
+
+func (h *hints) note(to *[]metainfo.Piece, p metainfo.Piece) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	*to = append(*to, p)
+}
+
+func (h *hints) Expect(p metainfo.Piece)  { h.note(&h.expected, p) }
+func (h *hints) Cached() []metainfo.Piece { return []metainfo.Piece{0, 1, 2, 3} }
+func (h *hints) Release(p metainfo.Piece) { h.note(&h.released, p) }
+func (h *hints) Forget(p metainfo.Piece)  { h.note(&h.forgot, p) }
+
+func (h *hints) counts() (expected, released, forgot int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.expected), len(h.released), len(h.forgot)
+}
+
+// TestHints: the store hears of a piece when it is asked for, when every host
+// that lacked it has it, and when it turns out damaged.
+func TestHints(t *testing.T) {
+	r := newRelease(t, 2<<20, 64<<10)
+	var at, there *hints
+	keep := func(to **hints) func(*Options) {
+		return func(o *Options) {
+			*to = &hints{fileStore: o.Store.(fileStore)}
+			o.Store = *to
+		}
+	}
+	source := startHost(t, r, "source", true, keep(&at))
+	// One host is slow: until it has a piece, that may be needed again.
+	slow := startHost(t, r, "slow", false, func(o *Options) { o.Down = rate.Chain{rate.New(512 << 10)} })
+	leech := startHost(t, r, "leech", false, keep(&there))
+	for _, h := range []*host{slow, leech} {
+		h.AddPeers([]netip.AddrPort{source.addr})
+	}
+	leech.wait(t, r)
+	if expected, _, _ := there.counts(); expected < r.info.NumPieces() {
+		t.Errorf("%d of %d pieces were expected", expected, r.info.NumPieces())
+	}
+	waitFor(t, "a piece that both have to be released", func() bool { _, n, _ := at.counts(); return n > 0 })
+	slow.wait(t, r)
+
+	if _, err := source.store.f.WriteAt([]byte("damage"), 5); err != nil {
+		t.Fatal(err)
+	}
+	late := startHost(t, r, "late", false, nil)
+	late.AddPeers([]netip.AddrPort{source.addr})
+	waitFor(t, "the damaged piece to be forgotten", func() bool { _, _, n := at.counts(); return n == 1 && at.forgot[0] == 0 })
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"shoal/internal/bt/metainfo"
 	"shoal/internal/bt/peerconn"
 	"shoal/internal/bt/swarm/choker"
 	"shoal/internal/bt/wire"
@@ -150,6 +151,7 @@ func (s *state) withdraw(piece uint32, err error) {
 	}
 	s.o.Log.Error("a piece is not served any more", "piece", piece, "err", err)
 	s.t.have.drop(piece)
+	s.t.wg.Go(func() { s.t.hints.Forget(metainfo.Piece(piece)) })
 	if s.source != nil {
 		s.source.mark(piece) // not ours to give any more
 	}

@@ -183,6 +183,7 @@ func (s *state) everySecond() {
 		}
 		s.updateInterest(p)
 	}
+	s.release()
 	if s.now.Sub(s.sums.lastChoke) >= chokePeriod {
 		s.rechoke()
 	}

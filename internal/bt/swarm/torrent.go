@@ -50,11 +50,14 @@ type spaceWaiter interface {
 
 // Options of a torrent. Info, Hashes, Store, Have and PeerID are required.
 type Options struct {
-	Info       *metainfo.Info
-	Hashes     *metainfo.Hashes
-	Store      Store
-	Have       *bitfield.Set // verified pieces at the start
-	Want       *bitfield.Set // nil: all
+	Info   *metainfo.Info
+	Hashes *metainfo.Hashes
+	Store  Store
+	Have   *bitfield.Set // verified pieces at the start
+	Want   *bitfield.Set // nil: all
+	// Written are blocks of missing pieces that an earlier run has written and
+	// nobody has verified. They are not fetched again unless they are wrong.
+	Written    map[metainfo.Piece]*bitfield.Set
 	PeerID     [20]byte
 	ListenPort uint16
 	Up, Down   rate.Chain       // of peers and web seeds whose place is not known
@@ -94,6 +97,7 @@ type Torrent struct {
 	stats     atomic.Pointer[Stats]
 	wg        sync.WaitGroup
 	have      *haves
+	hints     hinted
 }
 
 // New checks the options. Nothing runs before Run.
@@ -129,7 +133,7 @@ func New(o Options) (*Torrent, error) {
 	}
 	t := &Torrent{
 		o: o, events: make(chan event, eventQueue), done: make(chan struct{}),
-		completed: make(chan struct{}), have: newHaves(o.Have),
+		completed: make(chan struct{}), have: newHaves(o.Have), hints: hintsOf(o.Store),
 	}
 	t.stats.Store(o.before())
 	return t, nil

@@ -76,8 +76,8 @@ func (s *store) WriteAt(p []byte, off int64) (int, error) {
 
 // Extent implements swarm.Store; connections of a simulated network do not
 // ask for it.
-func (s *store) Extent(_, _ int64) (*os.File, int64, int64, func(), error) {
-	return nil, 0, 0, nil, errors.ErrUnsupported
+func (s *store) Extent(_, n int64) (*os.File, int64, int64, func(), error) {
+	return nil, 0, n, nil, errors.ErrUnsupported
 }
 
 // MarkHave implements swarm.Store.

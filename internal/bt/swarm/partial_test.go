@@ -10,7 +10,6 @@ import (
 
 	"shoal/internal/bt/bitfield"
 	"shoal/internal/bt/metainfo"
-	"shoal/internal/bt/rate"
 	"shoal/internal/bt/wire"
 )
 
@@ -222,18 +221,23 @@ func TestHints(t *testing.T) {
 		}
 	}
 	source := startHost(t, r, "source", true, keep(&at))
-	// One host is slow: until it has a piece, that may be needed again.
-	slow := startHost(t, r, "slow", false, func(o *Options) { o.Down = rate.Chain{rate.New(512 << 10)} })
+	// One host wants the first pieces only, and so never becomes a seed.
+	some := startHost(t, r, "some", false, func(o *Options) {
+		o.Want = bitfield.New(r.info.NumPieces())
+		for p := range 4 {
+			o.Want.Set(p)
+		}
+	})
 	leech := startHost(t, r, "leech", false, keep(&there))
-	for _, h := range []*host{slow, leech} {
+	for _, h := range []*host{some, leech} {
 		h.AddPeers([]netip.AddrPort{source.addr})
 	}
 	leech.wait(t, r)
 	if expected, _, _ := there.counts(); expected < r.info.NumPieces() {
 		t.Errorf("%d of %d pieces were expected", expected, r.info.NumPieces())
 	}
+	<-some.Completed()
 	waitFor(t, "a piece that both have to be released", func() bool { _, n, _ := at.counts(); return n > 0 })
-	slow.wait(t, r)
 
 	if _, err := source.store.f.WriteAt([]byte("damage"), 5); err != nil {
 		t.Fatal(err)

@@ -221,8 +221,10 @@ func TestHints(t *testing.T) {
 		}
 	}
 	source := startHost(t, r, "source", true, keep(&at))
-	// One host wants the first pieces only, and so never becomes a seed.
+	// One host wants the first pieces only, and so never becomes a seed. It is
+	// a stock client, which tells what it has to those who have that too.
 	some := startHost(t, r, "some", false, func(o *Options) {
+		copy(o.PeerID[:], "-XX0001-")
 		o.Want = bitfield.New(r.info.NumPieces())
 		for p := range 4 {
 			o.Want.Set(p)

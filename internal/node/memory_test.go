@@ -50,34 +50,27 @@ func TestMemory(t *testing.T) {
 			t.Fatalf("go build: %v\n%s", err, out)
 		}
 	}
-	for name, args := range map[string][]string{
-		"seed": {"seed", filepath.Join(dir, "huge.torrent"), "--dir", dir},
-		"get":  {"get", filepath.Join(dir, "huge.torrent"), "--dir", dir, "--seed"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			addr := freeAddr(t)
-			cmd := exec.Command(shoal, append(args, "--listen", addr.String(), "--max-peers", "120")...)
-			cmd.Env = append(os.Environ(), "HOME="+t.TempDir())
-			cmd.Stderr = os.Stderr
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
-			stop, sum := hundredPeers(t, meta, addr)
-			defer stop()
-			for start := time.Now(); sum() < 256<<20; time.Sleep(50 * time.Millisecond) {
-				if time.Since(start) > 2*time.Minute {
-					t.Fatalf("only %d bytes have come", sum())
-				}
-			}
-			early := memory(t, cmd.Process.Pid, "VmRSS")
-			time.Sleep(length)
-			now, most := memory(t, cmd.Process.Pid, "VmRSS"), memory(t, cmd.Process.Pid, "VmHWM")
-			t.Logf("%d MB served; resident %d MiB at first, %d MiB at the end, %d MiB at most", sum()/1e6, early>>20, now>>20, most>>20)
-			if most > resident {
-				t.Errorf("%d bytes resident, want at most %d", most, resident)
-			}
-		})
+	addr := freeAddr(t)
+	cmd := exec.Command(shoal, "seed", filepath.Join(dir, "huge.torrent"), "--dir", dir, "--listen", addr.String(), "--max-peers", "120")
+	cmd.Env = append(os.Environ(), "HOME="+t.TempDir())
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	stop, sum := hundredPeers(t, meta, addr)
+	defer stop()
+	for start := time.Now(); sum() < 256<<20; time.Sleep(50 * time.Millisecond) {
+		if time.Since(start) > 2*time.Minute {
+			t.Fatalf("only %d bytes have come", sum())
+		}
+	}
+	early := memory(t, cmd.Process.Pid, "VmRSS")
+	time.Sleep(length)
+	now, most := memory(t, cmd.Process.Pid, "VmRSS"), memory(t, cmd.Process.Pid, "VmHWM")
+	t.Logf("%d MB served; resident %d MiB at first, %d MiB at the end, %d MiB at most", sum()/1e6, early>>20, now>>20, most>>20)
+	if most > resident {
+		t.Errorf("%d bytes resident, want at most %d", most, resident)
 	}
 }
 

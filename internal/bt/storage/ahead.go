@@ -83,7 +83,10 @@ func (d *Disk) makeFiles(ctx context.Context, files []int) {
 			case <-ctx.Done():
 				return
 			}
-			d.set(i, early)
+			if d.states[i].Or(early)&early != 0 { // two pieces share it
+				<-d.ahead.room
+				continue
+			}
 			if d.is(i, there) { // the bytes were quicker
 				d.written(i)
 				continue

@@ -58,6 +58,12 @@ func cached(fd int, off, n int64) bool {
 	return st.Cache >= last-first+1
 }
 
+// noReadAhead has the kernel bring in what is asked for and no more: what it
+// adds to random pieces is as much as 8 MiB, and nobody's to drop.
+func noReadAhead(fd int) {
+	_ = unix.Fadvise(fd, 0, 0, unix.FADV_RANDOM) // advice
+}
+
 // willRead tells the kernel that a range will be read soon.
 func willRead(fd int, off, n int64) {
 	_ = unix.Fadvise(fd, off, n, unix.FADV_WILLNEED) // advice

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,6 +16,7 @@ import (
 type handle struct {
 	fd    int
 	write bool
+	exact atomic.Bool // the kernel reads nothing ahead
 
 	mu   sync.Mutex
 	file *os.File // owns fd from then on

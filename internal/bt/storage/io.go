@@ -179,6 +179,10 @@ func (d *Disk) Extent(off, n int64) (file *os.File, fileOff, length int64, relea
 	if d.window == nil {
 		return h.val.asFile(d.path(index)), fileOff, s.Length, h.release, nil
 	}
+	if !h.val.exact.Swap(true) {
+		noReadAhead(h.val.fd)
+	}
+	willRead(h.val.fd, fileOff, s.Length)
 	return h.val.asFile(d.path(index)), fileOff, s.Length, func() {
 		h.release()
 		d.window.note(off, s.Length)

@@ -43,4 +43,6 @@ func dropPages(int, int64, int64) {}
 
 func cached(int, int64, int64) bool { return false }
 
+func noReadAhead(int) {}
+
 func willRead(int, int64, int64) {}

@@ -63,7 +63,7 @@ type Options struct {
 	// Info.Files; nil fetches all.
 	Select func(file int) bool
 	// Cache is what to do about the page cache, Window the bytes that Drop
-	// leaves in it (0: 256 MiB).
+	// leaves in it (0: 208 MiB, which with what is on its way is less than 256).
 	Cache  CachePolicy
 	Window int64
 	// ResumeDir is a folder for the resume record; "" puts it beside the content
@@ -87,7 +87,7 @@ type Options struct {
 }
 
 const (
-	defaultWindow    = 256 << 20
+	defaultWindow    = 208 << 20 // with what is in flight, less than 256 MiB
 	defaultSyncEvery = 30 * time.Second
 	defaultOpenFiles = 512
 )

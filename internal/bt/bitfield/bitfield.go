@@ -149,3 +149,12 @@ func (s *Set) Missing(other *Set, from int) int {
 	}
 	return -1
 }
+
+// Overlap is how many elements two sets of the same length share.
+func (s *Set) Overlap(other *Set) int {
+	n := 0
+	for at := 0; at<<3 < min(s.n, other.n); at += 8 {
+		n += bits.OnesCount64(s.word(at) & other.word(at))
+	}
+	return n
+}

@@ -269,7 +269,7 @@ func (s *state) newPeer(e connected) *peer {
 		},
 		towardsUs:   towardsUs{has: bitfield.New(n), unit: stockUnit, chokesUs: true},
 		towardsThem: towardsThem{amChoking: true, chokedAt: s.now, pexAt: s.now.Add(-50 * time.Second)},
-		serving:     serving{granted: map[wire.Block]time.Time{}, revealed: map[uint32]time.Time{}},
+		serving:     serving{owed: map[uint32]*owing{}, revealed: map[uint32]struct{}{}},
 	}
 	if e.outgoing {
 		p.dialled, p.listen = e.addr, e.addr
@@ -287,7 +287,7 @@ func (s *state) newPeer(e connected) *peer {
 
 // sayFirst sends what a peer must hear first: our pieces, then extensions.
 func (s *state) sayFirst(p *peer, hs wire.Handshake) {
-	have := s.t.have.clone()
+	have := s.have
 	hide := s.hides(p, hs)
 	p.blind = hide
 	switch {
@@ -302,11 +302,9 @@ func (s *state) sayFirst(p *peer, hs wire.Handshake) {
 	if hs.Extended() {
 		s.sayExtended(p)
 	}
+	p.heard = len(s.gained)
 	if p.shoal {
 		s.unchoke(p)
-		if hide {
-			s.reveal(p)
-		}
 	} else if hs.Fast() {
 		s.offerGift(p)
 	}
@@ -347,7 +345,7 @@ func (s *state) remove(p *peer, why error) {
 		s.conn.book.Closed(p.dialled, s.now, restAfter(why))
 	}
 	s.fillAll()
-	s.schedule()
+	s.turns()
 }
 
 func restAfter(why error) time.Duration {
@@ -368,7 +366,7 @@ func (s *state) drop(p *peer, why error) {
 
 // dropIfUseless ends connections over which nothing can flow any more.
 func (s *state) dropIfUseless(p *peer) {
-	if s.source == nil && s.complete() && s.t.have.all() && (p.seed() || p.ext.UploadOnly && !p.interested) {
+	if s.source == nil && s.complete() && s.have.All() && (p.seed() || p.ext.UploadOnly && !p.interested) {
 		s.drop(p, errUseless)
 	}
 }

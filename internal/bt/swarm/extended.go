@@ -60,8 +60,14 @@ func (l *link) parseExtended(payload []byte) (event, error) {
 
 func (l *link) parseShoal(body []byte) (event, error) {
 	m, err := wire.ParseShoal(body)
-	if err != nil || len(m.Pieces) == 0 {
+	if err != nil {
 		return nil, err
+	}
+	if m.Kind == wire.ShoalTurn {
+		return licensed{l.p, m.Turn}, nil
+	}
+	if len(m.Pieces) == 0 {
+		return nil, nil
 	}
 	if last := m.Pieces[len(m.Pieces)-1].Last; int64(last) >= int64(l.t.o.Info.NumPieces()) {
 		return nil, fmt.Errorf("%w: piece %d", wire.ErrMalformed, last)
@@ -101,9 +107,7 @@ func (e extHandshake) apply(s *state) {
 		p.unit = min(maxLarge, max(e.h.Shoal.MaxRequest, 16<<10))
 	}
 	s.retune(p)
-	if p.shoal && p.amChoking {
-		s.unchoke(p)
-	}
+	s.turns()
 	s.dropIfUseless(p)
 }
 

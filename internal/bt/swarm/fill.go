@@ -24,44 +24,16 @@ const (
 	minPatience  = 100 * time.Millisecond
 )
 
-// retune fits window and request size to the measured path.
-func (s *state) retune(p *peer) {
-	rate := max(p.down.rate, p.down.now)
-	rtt := time.Duration(p.link.conn.RTT()) * time.Microsecond
-	window := ahead(rate, rtt, p.link.fetch.fastest())
-	unit := int64(stockUnit)
-	low := int64(startWindow)
-	if p.shoal {
-		unit, low = slowUnit, 1
-		if rate > 40e6 {
-			unit, low = fastUnit, 4<<20
-		}
-		unit = min(unit, p.unit)
-	} else if p.ext.Reqq > 0 {
-		window = min(window, int64(p.ext.Reqq)*stockUnit)
-	} else {
-		window = min(window, 250*stockUnit)
-	}
-	p.link.fetch.set(min(max(window, low), maxWindow), unit)
-}
-
-// ahead is how many bytes to have asked for: at the rate of bytes a second that
-// they come at, twice what is under way in a round trip, so that the rate can
-// grow, and enough for 30 ms of scheduling on top. Of latency, which is the
-// shortest that an answer has taken, a part may be a queue at the peer, which
-// must not grow by itself; hence less of it, and no more than a path may have.
-func ahead(rate float64, rtt, latency time.Duration) (bytes int64) {
-	path := max(2*rtt, min(latency, longPath)*5/4)
-	return int64(rate * (path + scheduling).Seconds())
-}
-
 func (s *state) fillAll() {
 	if s.left == 0 || s.paused {
 		return
 	}
 	for p := range s.peers {
-		s.fill(p)
+		if !p.shoal {
+			s.fill(p)
+		}
 	}
+	s.useLicences()
 	for _, w := range s.web {
 		s.fillWeb(w)
 	}
@@ -78,11 +50,15 @@ func (s *state) fill(p *peer) {
 	if p.gone || s.left == 0 || s.paused || s.now.Before(p.holdUntil) || p.chokesUs && len(p.allowed) == 0 {
 		return
 	}
+	if p.shoal && (p.licence == 0 || s.saturated(p)) {
+		return
+	}
+	defer s.updateInterest(p)
 	window, low := p.link.fetch.windowSize()
 	given := false
 	for enough := low; ; enough = window {
 		bytes, jobs := p.link.fetch.backlog()
-		if jobs > 0 && bytes >= enough {
+		if jobs > 0 && bytes >= enough || p.shoal && p.licence == 0 {
 			break
 		}
 		a := s.choose(p, jobs == 0)
@@ -90,10 +66,12 @@ func (s *state) fill(p *peer) {
 			break
 		}
 		s.assign(a, p)
+		p.licence--
 		given = true
 	}
 	if given {
 		if reqs, _ := p.link.fetch.pump(nil); len(reqs) > 0 {
+			s.flushNews(p)
 			p.send(func(b []byte) []byte { return append(b, reqs...) })
 		}
 	}
@@ -153,6 +131,7 @@ func (s *state) begin(piece uint32) *active {
 	return a
 }
 
+// orphan finds a piece in progress that p has and nobody is asked for.
 func (s *state) orphan(p *peer) *active {
 	if !s.loose {
 		return nil
@@ -306,17 +285,18 @@ func (e pieceOver) apply(s *state) {
 	for _, p := range a.by {
 		if _, still := s.peers[p]; still {
 			s.fill(p)
+			s.flushNews(p) // its slot is free
 		}
 	}
+	s.useLicences()
 }
 
 // gotPiece counts a verified piece and tells everyone.
 func (s *state) gotPiece(piece metainfo.Piece) {
 	s.left--
+	s.have.Set(int(piece))
 	s.sums.doneBytes += s.o.Info.PieceData(piece)
-	for p := range s.peers {
-		s.announce(p, uint32(piece))
-	}
+	s.announce(uint32(piece))
 	if s.left == 0 {
 		s.finish()
 	}
@@ -386,7 +366,9 @@ func (e refused) apply(s *state) {
 			s.orphaned(j.part.piece, a)
 		}
 	}
-	if !e.p.chokesUs {
+	if e.p.shoal {
+		e.p.licence = 0
+	} else if !e.p.chokesUs {
 		e.p.holdUntil = s.now.Add(time.Second)
 	}
 	s.fillAll()

@@ -32,9 +32,7 @@ func hintsOf(st Store) hinted {
 }
 
 // release gives up what every peer has that may still want something. Without
-// such peers nothing is given up: one may be on its way. A shoal peer does not
-// tell what it got to those who had it before; what only such peers wanted
-// stays until the cache's bound drops it.
+// such peers nothing is given up: one may be on its way.
 func (s *state) release() {
 	cached := s.t.hints.Cached()
 	if len(cached) == 0 {

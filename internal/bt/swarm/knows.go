@@ -14,6 +14,7 @@ type gotBitfield struct {
 func (e gotBitfield) apply(s *state) {
 	s.forgetHas(e.p)
 	e.p.has = e.set
+	e.p.overlap = s.have.Overlap(e.set)
 	for i := e.set.Next(0); i >= 0; i = e.set.Next(i + 1) {
 		if !e.set.All() { // seeds raise all counts alike, so they are left out
 			s.pick.Add(uint32(i), 1)
@@ -38,9 +39,14 @@ func (e gotHaves) apply(s *state) {
 		if !p.has.Has(int(i)) {
 			p.has.Set(int(i))
 			s.pick.Add(i, 1)
+			if s.have.Has(int(i)) {
+				p.overlap++
+			}
+			p.received(i)
 			s.sourceHeard(p, i)
 		}
 	}
+	s.turns()
 	if p.seed() {
 		for i := range p.has.Len() {
 			s.pick.Add(uint32(i), -1)
@@ -71,7 +77,7 @@ func (s *state) forgetHas(p *peer) {
 			s.pick.Add(uint32(i), -1)
 		}
 	}
-	p.has = bitfield.New(p.has.Len())
+	p.has, p.overlap = bitfield.New(p.has.Len()), 0
 }
 
 // heard goes on after a peer's pieces have changed.
@@ -84,6 +90,9 @@ func (s *state) heard(p *peer) {
 // updateInterest tells a peer whether it has something that we want.
 func (s *state) updateInterest(p *peer) {
 	want := s.left > 0 && (s.pick.Common(p.has) || s.inProgressAt(p))
+	if p.shoal {
+		want = s.left > 0 && (p.link.fetch.outstanding() > 0 || s.pick.Common(p.has) || s.orphan(p) != nil || s.second(p) != nil)
+	}
 	if want == p.wanted {
 		return
 	}

@@ -198,7 +198,6 @@ func (s *sink) Done() error {
 	l := s.l
 	if s.done.complete {
 		if s.done.ok {
-			l.t.have.add(uint32(s.part.piece))
 			l.t.o.Store.MarkHave(s.part.piece)
 		}
 		l.events = append(l.events, pieceOver{s.part, s.done.ok})

@@ -43,7 +43,9 @@ type towardsUs struct {
 	unit      int64 // longest request it serves
 	chokesUs  bool
 	allowed   []uint32 // pieces it serves even while it chokes us (BEP 6)
-	wanted    bool     // we have told it that we are interested
+	licence   int      // shoal peers: pieces that we may still begin
+	licenceAt time.Time
+	wanted    bool // we have told it that we are interested
 	holdUntil time.Time
 }
 
@@ -54,19 +56,23 @@ type towardsThem struct {
 	chokedAt   time.Time // of the last change of amChoking
 	lucky      bool      // holds the optimistic slot
 	gift       []uint32  // pieces we serve it even while we choke it
-	news       []uint32  // pieces to announce, shoal peers only
-	blind      bool      // it sees only the pieces that a source has offered it
+	heard      int       // of state.gained: pieces that it was told of, shoal peers only
+	newsAt     time.Time
+	blind      bool // it sees only the pieces that a source has offered it
 	pexAt      time.Time
 	told       map[netip.AddrPort]bool
 }
 
 // serving is what a shoal peer wants of us, and what the source has promised.
 type serving struct {
-	queue    []wire.Block // requests that wait for a slot
-	granted  map[wire.Block]time.Time
-	started  uint32 // the piece that is going out, if any
-	inPiece  bool
-	revealed map[uint32]time.Time // by a source: pieces offered to this peer and not yet sent
+	owed     map[uint32]*owing // by piece
+	unsent   int               // blocks of them
+	lane     lane
+	credit   int       // pieces that it may still begin
+	turnAt   time.Time // when it was last told so
+	overlap  int       // pieces that we both have
+	rtt      time.Duration
+	revealed map[uint32]struct{} // by a source: pieces offered to this peer and not yet sent
 }
 
 // conduct is what makes us doubt a peer.

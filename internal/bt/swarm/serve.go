@@ -11,14 +11,10 @@ import (
 )
 
 const (
-	chokePeriod = 10 * time.Second      // BEP 3
-	stockSlots  = 8                     // unchoked stock peers, the optimistic one included
-	uploadSlots = 4                     // blocks on their way to shoal peers
-	maxGranted  = 128                   // the same, slow ones included
-	slotAhead   = 20 * time.Millisecond // of our rate may be on its way in any case
-	slowGrant   = time.Second           // a block that takes longer holds no slot
-	maxQueue    = 4096                  // requests a shoal peer may have waiting
-	gifts       = 10                    // pieces served to a choked peer (BEP 6)
+	chokePeriod = 10 * time.Second // BEP 3
+	stockSlots  = 8                // unchoked stock peers, the optimistic one included
+	maxOwed     = 4096             // requests of a shoal peer that may wait to be sent
+	gifts       = 10               // pieces served to a choked peer (BEP 6)
 )
 
 // asked occurs when a peer requests blocks.
@@ -29,27 +25,35 @@ type asked struct {
 
 func (e asked) apply(s *state) {
 	p := e.p
+	defer func() { p.credit = max(p.credit, 0) }()
 	for _, b := range e.blocks {
 		switch {
-		case !s.t.have.has(b.Index):
+		case p.owes(b):
+		case p.unsent >= maxOwed:
+			s.drop(p, peerconn.ErrFlood)
+			return
+		case !s.have.Has(int(b.Index)) || !s.serves(p, b.Index):
 			s.refuse(p, b)
 		case p.shoal:
-			if _, coming := p.granted[b]; !coming && !slices.Contains(p.queue, b) {
-				p.queue = append(p.queue, b)
-			}
-		case p.amChoking && !slices.Contains(p.gift, b.Index):
-			s.refuse(p, b)
+			p.owe(b, s.now)
+			s.line = append(s.line, queued{p, b})
 		default:
 			p.link.conn.Upload(peerconn.Upload{Block: b, Off: s.offset(b)})
 		}
 	}
-	if len(p.queue) > maxQueue {
-		s.drop(p, peerconn.ErrFlood)
-		return
+	s.feed()
+}
+
+// serves tells whether a peer may ask for blocks of a piece now.
+func (s *state) serves(p *peer, piece uint32) bool {
+	if !p.shoal {
+		return !p.amChoking || slices.Contains(p.gift, piece)
 	}
-	if p.shoal {
-		s.schedule()
+	if p.owed[piece] != nil { // what it has begun it may end
+		return true
 	}
+	p.credit--
+	return p.credit >= 0
 }
 
 func (s *state) offset(b wire.Block) int64 {
@@ -60,62 +64,6 @@ func (s *state) refuse(p *peer, b wire.Block) {
 	if p.link.fast {
 		p.send(func(dst []byte) []byte { return wire.AppendBlock(dst, wire.Reject, b) })
 	}
-}
-
-// schedule grants slots to waiting blocks of shoal peers.
-func (s *state) schedule() {
-	for s.freeSlot() {
-		p := s.nextToServe()
-		if p == nil {
-			return
-		}
-		b := p.queue[0]
-		p.queue = p.queue[1:]
-		if len(p.queue) == 0 {
-			p.queue = nil
-		}
-		p.granted[b] = s.now
-		p.started, p.inPiece = b.Index, true
-		s.flushNews(p)
-		p.link.conn.Upload(peerconn.Upload{Block: b, Off: s.offset(b)})
-	}
-}
-
-// freeSlot tells whether one more block may go out. Blocks that a slow peer
-// holds up do not count, up to a limit: it must not cost the others our uplink.
-func (s *state) freeSlot() bool {
-	all, quick, bytes := 0, 0, 0
-	for p := range s.peers {
-		all += len(p.granted)
-		for b, since := range p.granted {
-			if s.now.Sub(since) < slowGrant {
-				quick++
-				bytes += int(b.Length)
-			}
-		}
-	}
-	return all < maxGranted && (quick < uploadSlots || float64(bytes) < s.sums.upRate.rate*slotAhead.Seconds())
-}
-
-// nextToServe asks the choker whose first waiting block goes next.
-func (s *state) nextToServe() *peer {
-	var ps []*peer
-	var ws []choker.Want
-	for p := range s.peers {
-		if len(p.queue) == 0 {
-			continue
-		}
-		b := p.queue[0]
-		ps = append(ps, p)
-		ws = append(ws, choker.Want{
-			Started: p.inPiece && p.started == b.Index, Copies: s.pick.Avail(b.Index),
-			Has: p.has.Count(), Order: len(p.granted),
-		})
-	}
-	if i := choker.Next(ws); i >= 0 {
-		return ps[i]
-	}
-	return nil
 }
 
 // sent occurs when a block has left, or could not be read.
@@ -130,33 +78,43 @@ func (e sent) apply(s *state) {
 	if p.gone {
 		return
 	}
-	delete(p.granted, b)
+	piece, _ := s.o.Info.Piece(b.Index)
+	if p.shoal {
+		p.sent(b, s.now)
+		s.outOfLane(p, b)
+	}
+	s.feed()
 	if e.err != nil {
 		s.refuse(p, b)
 		s.withdraw(b.Index, e.err)
 		return
 	}
-	if piece, ok := s.o.Info.Piece(b.Index); ok && b.End() >= s.o.Info.PieceData(piece) {
-		p.inPiece = false
+	if b.End() >= s.o.Info.PieceData(piece) {
 		s.sourceSent(p, b.Index)
 	}
-	s.schedule()
+	s.turns()
 }
 
 // withdraw takes a piece out of service that the disk does not give, or gives
 // damaged.
 func (s *state) withdraw(piece uint32, err error) {
-	if !s.t.have.has(piece) {
+	if !s.have.Has(int(piece)) {
 		return
 	}
 	s.o.Log.Error("a piece is not served any more", "piece", piece, "err", err)
-	s.t.have.drop(piece)
+	s.have.Clear(int(piece))
+	if s.want.Has(int(piece)) {
+		s.lacks++
+	}
 	s.t.wg.Go(func() { s.t.hints.Forget(metainfo.Piece(piece)) })
 	if s.source != nil {
 		s.source.mark(piece) // not ours to give any more
 	}
 	for p := range s.peers {
 		delete(p.revealed, piece)
+		if p.has.Has(int(piece)) {
+			p.overlap--
+		}
 		if id, ok := p.ext.ID(wire.ExtDontHave); ok {
 			p.send(func(b []byte) []byte { return wire.AppendExtended(b, id, wire.AppendDontHave(nil, piece)) })
 		}
@@ -170,15 +128,15 @@ type cancelled struct {
 }
 
 func (e cancelled) apply(s *state) {
-	p := e.p
-	if i := slices.Index(p.queue, e.b); i >= 0 {
-		p.queue = slices.Delete(p.queue, i, i+1)
-	} else if !p.link.conn.CancelUpload(e.b) {
-		return // it has gone already
+	if !s.unline(e.p, e.b) {
+		if !e.p.link.conn.CancelUpload(e.b) {
+			return // it has gone already
+		}
+		s.outOfLane(e.p, e.b)
 	}
-	delete(p.granted, e.b)
-	s.refuse(p, e.b) // BEP 6: every request gets an answer
-	s.schedule()
+	e.p.unowe(e.b)
+	s.refuse(e.p, e.b) // BEP 6: every request gets an answer
+	s.feed()
 }
 
 // piecesCancelled occurs when a shoal peer takes back all requests for pieces.
@@ -188,9 +146,9 @@ type piecesCancelled struct {
 }
 
 func (e piecesCancelled) apply(s *state) {
-	for _, b := range slices.Clone(e.p.queue) {
-		for _, r := range e.pieces {
-			if r.First <= b.Index && b.Index <= r.Last {
+	for piece := range e.pieces.All() {
+		if o := e.p.owed[piece]; o != nil {
+			for _, b := range slices.Clone(o.blocks) {
 				cancelled{e.p, b}.apply(s)
 			}
 		}
@@ -206,6 +164,7 @@ type interested struct {
 func (e interested) apply(s *state) {
 	e.p.interested = e.on
 	if e.p.shoal {
+		s.turns()
 		return
 	}
 	free := stockSlots
@@ -273,59 +232,8 @@ func (s *state) offerGift(p *peer) {
 	swarm := s.o.Info.Swarms()[0]
 	for _, i := range wire.AllowedFastSet(p.link.addr.Addr(), [20]byte(swarm), s.o.Info.NumPieces(), gifts) {
 		p.gift = append(p.gift, i)
-		if s.t.have.has(i) {
+		if s.have.Has(int(i)) {
 			p.send(func(b []byte) []byte { return wire.AppendAllowedFast(b, i) })
 		}
 	}
-}
-
-// announce tells a peer of a new piece: stock peers at once, shoal peers with
-// the next news, or at once when they have nothing else to ask us for.
-func (s *state) announce(p *peer, piece uint32) {
-	if p.has.Has(int(piece)) && p.shoal {
-		return
-	}
-	if !p.shoal {
-		p.send(func(b []byte) []byte { return wire.AppendHave(b, piece) })
-		return
-	}
-	p.news = append(p.news, piece)
-	s.news = true
-}
-
-// flushIdle sends the news to peers that have nothing else to ask us for.
-func (s *state) flushIdle() {
-	if !s.news {
-		return
-	}
-	s.news = false
-	for p := range s.peers {
-		if len(p.queue) == 0 && len(p.granted) == 0 {
-			s.flushNews(p)
-		}
-	}
-}
-
-// flushNews sends the gathered announcements in one message.
-func (s *state) flushNews(p *peer) {
-	if len(p.news) == 0 {
-		return
-	}
-	news := p.news
-	p.news = nil
-	s.tellHaves(p, news)
-}
-
-func (s *state) tellHaves(p *peer, pieces []uint32) {
-	id, ok := p.ext.ID(wire.ExtShoal)
-	if !ok || len(pieces) == 1 {
-		p.send(func(b []byte) []byte {
-			for _, i := range pieces {
-				b = wire.AppendHave(b, i)
-			}
-			return b
-		})
-		return
-	}
-	p.send(func(b []byte) []byte { return wire.AppendExtended(b, id, wire.AppendShoalHaves(nil, pieces)) })
 }

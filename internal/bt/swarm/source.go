@@ -3,14 +3,6 @@ package swarm
 import (
 	"math/rand/v2"
 	"slices"
-	"time"
-)
-
-const (
-	minRevealed  = 2                      // pieces on offer to a peer at least
-	maxRevealed  = 512                    // and at most
-	revealAhead  = 250 * time.Millisecond // of a peer's measured rate
-	revealExpiry = 5 * time.Second        // an offer that is not taken goes to another peer
 )
 
 // source hands out the first copy. While it lasts, shoal peers are shown only
@@ -61,26 +53,22 @@ func (src *source) mark(piece uint32) {
 	}
 }
 
-// reveal offers a peer new pieces, as many as it is fast.
-func (s *state) reveal(p *peer) {
-	if s.source == nil || !p.blind || p.gone {
-		return
-	}
-	size := float64(max(1, s.o.Info.ContentLength()/int64(max(1, s.o.Info.NumPieces())))) // of an average piece
-	ahead := max(p.up.rate, p.up.now) * revealAhead.Seconds() / size
-	want := min(minRevealed+int(ahead), maxRevealed)
+// reveal offers a peer up to n pieces and returns how many there were.
+func (s *state) reveal(p *peer, n int) int {
+	s.takeBack(p)
 	var pieces []uint32
-	for len(p.revealed) < want {
+	for len(pieces) < n {
 		piece, ok := s.source.next()
 		if !ok {
 			break
 		}
-		p.revealed[piece] = s.now
+		p.revealed[piece] = struct{}{}
 		pieces = append(pieces, piece)
 	}
 	if len(pieces) > 0 {
 		s.tellHaves(p, pieces)
 	}
+	return len(pieces)
 }
 
 // sourceSent notes that a piece has left, and offers the next.
@@ -90,56 +78,36 @@ func (s *state) sourceSent(p *peer, piece uint32) {
 	}
 	delete(p.revealed, piece)
 	s.source.mark(piece)
-	s.reveal(p)
 	s.endSource()
 }
 
-// sourceHeard notes that a peer has a piece, from wherever. The next tick
-// offers another in its place.
+// sourceHeard notes that a peer has a piece, from wherever.
 func (s *state) sourceHeard(p *peer, piece uint32) {
 	if s.source == nil {
 		return
 	}
 	s.source.mark(piece)
-	if _, ok := p.revealed[piece]; ok && len(p.granted) == 0 {
+	if p.owed[piece] == nil {
 		delete(p.revealed, piece)
 	}
 }
 
-// takeBack returns what a lost peer had been offered and not fetched.
+// takeBack returns what a peer had been offered and has not asked for.
 func (s *state) takeBack(p *peer) {
 	if s.source == nil {
 		return
 	}
 	for piece := range p.revealed {
-		s.source.putBack(piece)
-	}
-	clear(p.revealed)
-}
-
-// stepSource takes offers back that nobody takes up, and ends the first copy
-// when it is out.
-func (s *state) stepSource() {
-	if s.source == nil {
-		return
-	}
-	for p := range s.peers {
-		if len(p.queue) == 0 && len(p.granted) == 0 {
-			for piece, since := range p.revealed {
-				if s.now.Sub(since) > revealExpiry {
-					delete(p.revealed, piece)
-					s.source.putBack(piece)
-				}
-			}
+		if p.gone || p.owed[piece] == nil {
+			s.source.putBack(piece)
+			delete(p.revealed, piece)
 		}
-		s.reveal(p)
 	}
-	s.endSource()
 }
 
 // endSource shows everything to everyone once the first copy is out.
 func (s *state) endSource() {
-	if s.source.left > 0 {
+	if s.source == nil || s.source.left > 0 {
 		return
 	}
 	s.source = nil
@@ -155,9 +123,8 @@ func (s *state) endSource() {
 }
 
 func (s *state) allPieces() []uint32 {
-	have := s.t.have.clone()
-	all := make([]uint32, 0, have.Count())
-	for i := have.Next(0); i >= 0; i = have.Next(i + 1) {
+	all := make([]uint32, 0, s.have.Count())
+	for i := s.have.Next(0); i >= 0; i = s.have.Next(i + 1) {
 		all = append(all, uint32(i))
 	}
 	return all

@@ -8,6 +8,7 @@ import (
 
 	"shoal/internal/bt/bitfield"
 	"shoal/internal/bt/metainfo"
+	"shoal/internal/bt/swarm/choker"
 	"shoal/internal/bt/swarm/peers"
 	"shoal/internal/bt/swarm/picker"
 	"shoal/internal/bt/wire"
@@ -24,20 +25,34 @@ type state struct {
 
 	peers map[*peer]struct{}
 	conn  connecting
-	want  *bitfield.Set // wanted pieces
-	left  int           // wanted pieces that are missing
-	loose bool          // some piece in progress may have lost all its sources
+	holdings
+	loose bool // some piece in progress may have lost all its sources
 	pick  *picker.Picker
 	prog  map[metainfo.Piece]*active
 
+	cooperation
 	source   *source // not nil while we hand out the first copy
 	suspects map[metainfo.Piece][]suspicion
 	web      []*webSource
 	paused   bool          // the disk is full
-	news     bool          // some peer has unsent news
 	latency  time.Duration // from asking for a piece to having it, smoothed
 	auditing bool          // what is on disk is being read again
 	sums     totals
+}
+
+// holdings is what we have and lack.
+type holdings struct {
+	have  *bitfield.Set // verified pieces
+	want  *bitfield.Set // wanted pieces
+	left  int           // wanted pieces that are missing
+	lacks int           // wanted pieces that were there and turned out damaged
+}
+
+// cooperation is what we do for shoal peers and they for us.
+type cooperation struct {
+	gained  []uint32       // pieces that became ours since the start, in order
+	line    []queued       // blocks that wait for a lane
+	senders choker.Senders // how many may send to us at a time
 }
 
 // active is a piece in progress and who was asked for it. by is empty when
@@ -77,7 +92,7 @@ func newState(t *Torrent, ctx context.Context, fail context.CancelCauseFunc) *st
 	seed := randomSeed()
 	s := &state{
 		t: t, o: o, ctx: ctx, fail: fail, now: time.Now(),
-		peers: map[*peer]struct{}{}, want: o.Want,
+		peers: map[*peer]struct{}{}, holdings: holdings{have: o.Have.Clone(), want: o.Want},
 		conn:     connecting{book: peers.NewBook(seed), ids: map[[20]byte]*peer{}, place: o.Places.Own()},
 		pick:     picker.New(o.Info.NumPieces(), seed),
 		prog:     map[metainfo.Piece]*active{},
@@ -124,7 +139,6 @@ func (s *state) loop(ctx context.Context) error {
 			s.now = time.Now()
 			e.apply(s)
 			s.drain(eventBurst)
-			s.flushIdle()
 		case s.now = <-tick.C:
 			s.tick()
 		case <-ctx.Done():
@@ -158,11 +172,12 @@ func (s *state) tick() {
 		p.down.step(p.link.conn.Received(), dt)
 		p.up.step(p.link.conn.Sent(), dt)
 		s.retune(p)
-		s.flushNews(p)
+		s.dueNews(p)
 	}
 	s.unstick()
-	s.stepSource()
-	s.schedule()
+	s.endSource()
+	s.turns()
+	s.feed()
 	s.fillAll()
 	s.connect()
 	if s.now.Sub(s.sums.lastSec) >= time.Second {
@@ -176,12 +191,16 @@ func (s *state) tick() {
 func (s *state) everySecond() {
 	s.locateAll()
 	s.sums.queue = s.medianQueue()
+	s.senders.Step(s.sums.downRate.rate, s.holdsBack())
 	for p := range s.peers {
 		if s.now.Sub(p.pexAt) >= time.Minute {
 			p.pexAt = s.now
 			s.sharePeers(p)
 		}
 		s.updateInterest(p)
+		if p.down.rate > 0 || p.up.rate > 0 || p.rtt == 0 {
+			p.rtt = time.Duration(p.link.conn.RTT()) * time.Microsecond
+		}
 	}
 	s.release()
 	if s.now.Sub(s.sums.lastChoke) >= chokePeriod {
@@ -207,7 +226,7 @@ func (s *state) measure(dt float64) {
 // publish stores the figures that Stats returns.
 func (s *state) publish() {
 	st := &Stats{
-		Pieces: s.o.Info.NumPieces(), Want: s.want.Count(), Have: s.want.Count() - s.left,
+		Pieces: s.o.Info.NumPieces(), Want: s.want.Count(), Have: s.want.Count() - s.left - s.lacks,
 		BytesDone: s.sums.doneBytes, BytesWant: s.sums.wantBytes, Left: s.sums.wantBytes - s.sums.doneBytes,
 		Wasted: s.sums.wasted, DownRate: s.sums.downRate.rate, UpRate: s.sums.upRate.rate,
 		Peers: len(s.peers), Known: s.conn.book.Len(), State: s.describe(), Source: s.source != nil,
@@ -243,13 +262,21 @@ func (s *state) closeAll() {
 	}
 }
 
-// drain closes the connections that were made but not adopted any more.
-func (t *Torrent) drain() {
+// discardRest closes the connections that were made but not adopted any more,
+// and counts the pieces that came last.
+func (s *state) discardRest() {
 	for {
 		select {
-		case e := <-t.events:
-			if c, ok := e.(interface{ discard() }); ok {
-				c.discard()
+		case e := <-s.t.events:
+			switch e := e.(type) {
+			case interface{ discard() }:
+				e.discard()
+			case batch:
+				for _, e := range e.events {
+					if over, is := e.(pieceOver); is && over.ok {
+						s.have.Set(int(over.part.piece))
+					}
+				}
 			}
 		default:
 			return

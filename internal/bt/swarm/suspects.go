@@ -70,7 +70,7 @@ func (e reported) apply(s *state) {
 		if e.p.reports++; e.p.reports > 16 || s.auditing {
 			return
 		}
-		if s.t.have.has(piece) {
+		if s.have.Has(int(piece)) {
 			s.audit(e.p.link.addr.String(), piece)
 		}
 	}
@@ -81,7 +81,7 @@ func (e reported) apply(s *state) {
 // only.
 func (s *state) audit(who string, first uint32) {
 	s.auditing = true
-	t := s.t
+	t, have := s.t, s.have.Clone()
 	t.wg.Go(func() {
 		defer t.post(audited{})
 		if t.intact(first) {
@@ -92,7 +92,7 @@ func (s *state) audit(who string, first uint32) {
 			if s.ctx.Err() != nil {
 				return
 			}
-			if t.have.has(i) && (i == first || !t.intact(i)) {
+			if have.Has(int(i)) && (i == first || !t.intact(i)) {
 				t.post(damaged{i})
 			}
 		}

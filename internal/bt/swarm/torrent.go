@@ -96,8 +96,8 @@ type Torrent struct {
 	complete1 sync.Once
 	stats     atomic.Pointer[Stats]
 	wg        sync.WaitGroup
-	have      *haves
 	hints     hinted
+	have      *bitfield.Set // when Run has returned
 }
 
 // New checks the options. Nothing runs before Run.
@@ -133,7 +133,7 @@ func New(o Options) (*Torrent, error) {
 	}
 	t := &Torrent{
 		o: o, events: make(chan event, eventQueue), done: make(chan struct{}),
-		completed: make(chan struct{}), have: newHaves(o.Have), hints: hintsOf(o.Store),
+		completed: make(chan struct{}), hints: hintsOf(o.Store),
 	}
 	t.stats.Store(o.before())
 	return t, nil
@@ -149,7 +149,8 @@ func (t *Torrent) Run(parent context.Context) error {
 	s.closeAll()
 	close(t.done)
 	t.wg.Wait()
-	t.drain()
+	s.discardRest()
+	t.have = s.have
 	if parent.Err() != nil {
 		return nil
 	}
@@ -217,52 +218,13 @@ type Stats struct {
 	Queue                time.Duration      // that our packets wait in the network: the median of all peers we send to
 }
 
-// Have returns the pieces that are verified and written.
-func (t *Torrent) Have() *bitfield.Set { return t.have.clone() }
+// Have returns the pieces that are verified and written, once Run has returned.
+func (t *Torrent) Have() *bitfield.Set { return t.have }
 
 // Stats returns the newest figures.
 func (t *Torrent) Stats() Stats { return *t.stats.Load() }
 
 func (t *Torrent) setComplete() { t.complete1.Do(func() { close(t.completed) }) }
-
-// haves is the set of verified pieces, shared with the readers so that a
-// request can be checked where it arrives.
-type haves struct {
-	mu  sync.RWMutex
-	set *bitfield.Set
-}
-
-func newHaves(s *bitfield.Set) *haves { return &haves{set: s.Clone()} }
-
-func (h *haves) has(piece uint32) bool {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	return h.set.Has(int(piece))
-}
-
-func (h *haves) add(piece uint32) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.set.Set(int(piece))
-}
-
-func (h *haves) all() bool {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	return h.set.All()
-}
-
-func (h *haves) clone() *bitfield.Set {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	return h.set.Clone()
-}
-
-func (h *haves) drop(piece uint32) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.set.Clear(int(piece))
-}
 
 func randomSeed() uint64 {
 	var b [8]byte

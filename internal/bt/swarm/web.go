@@ -90,7 +90,6 @@ func (t *Torrent) fetchWeb(ctx context.Context, w *webSource, part *partial, gap
 		if done.complete {
 			out.complete, out.ok = true, done.ok
 			if done.ok {
-				t.have.add(uint32(part.piece))
 				t.o.Store.MarkHave(part.piece)
 			}
 		}

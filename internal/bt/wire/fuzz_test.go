@@ -140,6 +140,7 @@ func FuzzShoal(f *testing.F) {
 	f.Add(AppendShoalHaves(nil, []uint32{1, 2, 3, 9}))
 	f.Add(AppendShoalCancels(nil, []uint32{5}))
 	f.Add([]byte{9, 1})
+	f.Add(AppendShoalTurn(nil, 2))
 	f.Add([]byte{1, 0x80, 0, 0, 0, 0, 0x3f, 0xff, 0xff})
 	f.Fuzz(func(t *testing.T, body []byte) {
 		m, err := ParseShoal(body)

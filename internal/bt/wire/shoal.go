@@ -46,6 +46,7 @@ const (
 	ShoalHaves   ShoalKind = 1 // the sender has these pieces: like so many haves
 	ShoalCancels ShoalKind = 2 // cancels every outstanding request of the sender for these pieces
 	ShoalDamaged ShoalKind = 3 // these pieces came from the receiver and did not match their hashes
+	ShoalTurn    ShoalKind = 4 // the receiver may begin this many pieces now
 )
 
 // Run is a run of piece indices, both ends included.
@@ -79,7 +80,8 @@ func (r Runs) Count() int64 {
 // ShoalMessage is a parsed shoal message.
 type ShoalMessage struct {
 	Kind   ShoalKind
-	Pieces Runs // of the kinds above; every index is below MaxPieces
+	Pieces Runs // of haves, cancels and damaged; every index is below MaxPieces
+	Turn   int  // of turn: pieces, at most MaxPieces
 }
 
 // runBit marks the first of two words that make a run: a single piece is one word.
@@ -101,6 +103,12 @@ func AppendShoalCancels(dst []byte, pieces []uint32) []byte {
 // which the receiver of the message has sent, and whose hashes did not match.
 func AppendShoalDamaged(dst []byte, pieces []uint32) []byte {
 	return appendRuns(append(dst, byte(ShoalDamaged)), pieces)
+}
+
+// AppendShoalTurn appends the body of a shoal message that lets its receiver
+// begin pieces, 0 for no more.
+func AppendShoalTurn(dst []byte, pieces int) []byte {
+	return binary.BigEndian.AppendUint32(append(dst, byte(ShoalTurn)), uint32(pieces))
 }
 
 func appendRuns(dst []byte, pieces []uint32) []byte {
@@ -129,12 +137,21 @@ func ParseShoal(body []byte) (ShoalMessage, error) {
 		return ShoalMessage{}, malformed("shoal message", "empty")
 	}
 	m := ShoalMessage{Kind: ShoalKind(body[0])}
-	if m.Kind < ShoalHaves || m.Kind > ShoalDamaged {
-		return m, nil
-	}
 	var err error
-	m.Pieces, err = parseRuns(body[1:])
+	switch m.Kind {
+	case ShoalHaves, ShoalCancels, ShoalDamaged:
+		m.Pieces, err = parseRuns(body[1:])
+	case ShoalTurn:
+		m.Turn, err = parseTurn(body[1:])
+	}
 	return m, err
+}
+
+func parseTurn(b []byte) (int, error) {
+	if len(b) != 4 {
+		return 0, malformed("shoal message", "a turn of %d bytes, want 4", len(b))
+	}
+	return int(min(binary.BigEndian.Uint32(b), MaxPieces)), nil
 }
 
 // parseRuns accepts only strictly ascending runs, so that a short message can name

@@ -45,8 +45,17 @@ func TestShoalCancels(t *testing.T) {
 	}
 }
 
+func TestShoalTurn(t *testing.T) {
+	for pieces, want := range map[int]int{0: 0, 2: 2, MaxPieces: MaxPieces, 1<<32 - 1: MaxPieces} {
+		m, err := ParseShoal(AppendShoalTurn(nil, pieces))
+		if err != nil || m.Kind != ShoalTurn || m.Turn != want {
+			t.Errorf("%d pieces: got %+v, %v", pieces, m, err)
+		}
+	}
+}
+
 func TestShoalUnknownKindIsIgnored(t *testing.T) {
-	for _, body := range []string{"\x00", "\x04", "\xffanything", "\x07\x00\x00"} {
+	for _, body := range []string{"\x00", "\x05", "\xffanything", "\x07\x00\x00"} {
 		m, err := ParseShoal([]byte(body))
 		if err != nil || m.Kind != ShoalKind(body[0]) || m.Pieces != nil {
 			t.Errorf("%q: %+v, %v", body, m, err)
@@ -59,6 +68,8 @@ func TestShoalRefuses(t *testing.T) {
 		"empty":            "",
 		"no pieces":        "01",
 		"torn word":        "01000000",
+		"torn turn":        "04000001",
+		"long turn":        "040000000100",
 		"run without end":  "0180000001",
 		"backward run":     "018000000500000004",
 		"descending":       "010000000500000004",

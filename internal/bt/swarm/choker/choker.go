@@ -3,10 +3,8 @@
 //
 // Two rules live side by side. Stock peers get the standard choker (BEP 3):
 // the best by rate, and one optimistic unchoke that moves every 30 s. Shoal
-// peers are never choked; their requests wait in a queue from which Next
-// takes few at a time, so that each is served at full speed: barter raises
-// the time to the last host (Ganesan & Seshadri, ICDCS 2005), and a piece
-// that goes out k ways at once takes k times as long to be passed on.
+// peers are never choked: they take turns (Turns), whatever they give, for
+// barter raises the time to the last host (Ganesan & Seshadri, ICDCS 2005).
 package choker
 
 import (
@@ -70,32 +68,4 @@ func ids(ps []Peer) []int {
 		out = append(out, p.ID)
 	}
 	return out
-}
-
-// Want is one block that a shoal peer waits for.
-type Want struct {
-	Started bool // an earlier block of the same piece has gone to this peer
-	Copies  int  // hosts known to have the piece, ourselves not counted
-	Has     int  // pieces that the peer has
-	Order   int  // arrival
-}
-
-// Next returns the index of the want to serve now, -1 when there is none: a
-// piece that is under way first, then the piece with the fewest copies, then
-// the peer that has least, then first come first served.
-func Next(ws []Want) int {
-	best := -1
-	for i, w := range ws {
-		if best < 0 || before(w, ws[best]) {
-			best = i
-		}
-	}
-	return best
-}
-
-func before(a, b Want) bool {
-	if a.Started != b.Started {
-		return a.Started
-	}
-	return cmp.Or(cmp.Compare(a.Copies, b.Copies), cmp.Compare(a.Has, b.Has), cmp.Compare(a.Order, b.Order)) < 0
 }

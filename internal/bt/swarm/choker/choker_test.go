@@ -39,22 +39,28 @@ func TestChoose(t *testing.T) {
 	}
 }
 
-func TestNext(t *testing.T) {
-	tests := []struct {
-		name string
-		ws   []Want
-		want int
+func TestTurns(t *testing.T) {
+	at := func(s int64) time.Time { return time.Unix(s, 0) }
+	for _, tt := range []struct {
+		name    string
+		ts      []Turn
+		want    []int
+		crowded bool
 	}{
-		{"none", nil, -1},
-		{"started first", []Want{{Copies: 0}, {Started: true, Copies: 9}}, 1},
-		{"fewest copies", []Want{{Copies: 2}, {Copies: 1}, {Copies: 3}}, 1},
-		{"neediest peer", []Want{{Copies: 1, Has: 7}, {Copies: 1, Has: 2}}, 1},
-		{"first come", []Want{{Order: 4}, {Order: 3}, {Order: 5}}, 1},
-	}
-	for _, tt := range tests {
+		{"nobody", nil, nil, false},
+		{"nobody wants", []Turn{{}, {Busy: true}}, nil, false},
+		{"room for all", []Turn{{Wants: true}, {Wants: true, Last: at(1)}}, []int{0, 1}, false},
+		{"least recently served", []Turn{{Wants: true, Last: at(3)}, {Wants: true, Last: at(1)}, {Wants: true, Last: at(2)}}, []int{1, 2}, true},
+		{"who has least", []Turn{{Wants: true, Has: 9}, {Wants: true, Has: 4}, {Wants: true, Has: 5}}, []int{1, 2}, true},
+		{"the busy hold their slots", []Turn{{Wants: true}, {Busy: true, Wants: true}, {Busy: true}}, nil, true},
+		{"the ending make room, and come last", []Turn{{Busy: true, Ending: true, Wants: true}, {Wants: true, Last: at(9)}}, []int{1, 0}, false},
+		{"the slow hold none", []Turn{{Busy: true, Slow: true}, {Busy: true, Slow: true}, {Wants: true}}, []int{2}, false},
+		{"not even the slow without end", []Turn{{Busy: true, Slow: true}, {Busy: true, Slow: true}, {Busy: true, Slow: true}, {Busy: true, Slow: true}, {Wants: true}}, nil, false},
+	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := Next(tt.ws); got != tt.want {
-				t.Errorf("Next = %d, want %d", got, tt.want)
+			got, crowded := Turns(tt.ts, 2, 4)
+			if !slices.Equal(got, tt.want) || crowded != tt.crowded {
+				t.Errorf("Turns = %v, %v, want %v, %v", got, crowded, tt.want, tt.crowded)
 			}
 		})
 	}

@@ -1,0 +1,59 @@
+package swarm
+
+import "slices"
+
+// licensed occurs when a shoal peer lets us begin pieces.
+type licensed struct {
+	p      *peer
+	pieces int
+}
+
+func (e licensed) apply(s *state) {
+	e.p.licence, e.p.licenceAt = e.pieces, s.now
+	e.p.link.fetch.touch(s.now)
+	s.fill(e.p)
+}
+
+// saturated tells whether enough peers send to us already: one more would only
+// share our downlink with them, and have its uplink wait for us. Its licence
+// is kept for later. A source that hands out the first copy comes first.
+func (s *state) saturated(p *peer) bool {
+	if p.ext.UploadOnly && !p.seed() {
+		return false
+	}
+	senders := map[*peer]struct{}{}
+	for _, a := range s.prog {
+		for _, q := range a.by {
+			if q.shoal {
+				senders[q] = struct{}{}
+			}
+		}
+	}
+	_, is := senders[p]
+	return !is && len(senders) >= s.senders.Most()
+}
+
+// holdsBack tells whether there is a peer that would send if we asked it.
+func (s *state) holdsBack() bool {
+	for p := range s.peers {
+		if p.licence > 0 && s.saturated(p) {
+			return true
+		}
+	}
+	return false
+}
+
+// useLicences asks those who let us begin pieces, the newest licence first: its
+// giver had nothing better to do a moment ago.
+func (s *state) useLicences() {
+	var ps []*peer
+	for p := range s.peers {
+		if p.licence > 0 {
+			ps = append(ps, p)
+		}
+	}
+	slices.SortFunc(ps, func(a, b *peer) int { return b.licenceAt.Compare(a.licenceAt) })
+	for _, p := range ps {
+		s.fill(p)
+	}
+}

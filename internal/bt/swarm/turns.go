@@ -1,0 +1,166 @@
+package swarm
+
+import (
+	"slices"
+	"time"
+
+	"shoal/internal/bt/swarm/choker"
+	"shoal/internal/bt/wire"
+)
+
+// Turns at our uplink: among shoal peers there is no tit-for-tat. A few at a
+// time get a licence to begin a few pieces (the turn message), and end what they
+// have begun whatever comes. So what a peer fetches from us is chosen when we
+// can send it, and a host with a free uplink finds somebody who wants something
+// at once, where a queue of old requests would have it stand idle beside a host
+// that all have asked.
+const (
+	turnSlots  = 5                      // peers that may ask at a time
+	mostTurns  = 64                     // the same, slow ones included
+	turnPieces = 2                      // pieces of one turn when others wait
+	turnAlone  = 64 << 20               // bytes of one turn when nobody waits
+	turnIdle   = 100 * time.Millisecond // and three round trips: an unused licence does not hold its slot longer
+	turnRemind = 500 * time.Millisecond // then the peer is told again that we have time for it
+	slowTurn   = time.Second            // a block that takes longer makes its peer slow
+	forget     = 3 * time.Second        // a piece that was sent and is not announced
+)
+
+// owing is a piece of which a shoal peer has asked for blocks. It is owed until
+// the peer says that it has it: what has left us may still be in our socket, or
+// stand in line at the peer's downlink.
+type owing struct {
+	blocks []wire.Block // not sent yet
+	since  time.Time    // when one was last asked for or sent
+}
+
+// owe notes a block that will be sent.
+func (p *peer) owe(b wire.Block, now time.Time) {
+	o := p.owed[b.Index]
+	if o == nil {
+		o = &owing{}
+		p.owed[b.Index] = o
+	}
+	o.since = now
+	o.blocks = append(o.blocks, b)
+	p.unsent++
+}
+
+// owes tells whether a block has been asked for already.
+func (p *peer) owes(b wire.Block) bool {
+	o := p.owed[b.Index]
+	return o != nil && slices.Contains(o.blocks, b)
+}
+
+// sent notes that a block has left.
+func (p *peer) sent(b wire.Block, now time.Time) {
+	if o := p.owed[b.Index]; o != nil {
+		p.strike(o, b)
+		o.since = now
+		if p.has.Has(int(b.Index)) {
+			p.received(b.Index)
+		}
+	}
+}
+
+// received notes that a peer has a piece. Blocks of it that wait still, for a
+// peer that got it elsewhere, stay owed until they are sent or cancelled.
+func (p *peer) received(piece uint32) {
+	if o := p.owed[piece]; o != nil && len(o.blocks) == 0 {
+		delete(p.owed, piece)
+	}
+}
+
+// unowe notes that a block will not be sent.
+func (p *peer) unowe(b wire.Block) {
+	if o := p.owed[b.Index]; o != nil {
+		p.strike(o, b)
+		if len(o.blocks) == 0 {
+			delete(p.owed, b.Index)
+		}
+	}
+}
+
+func (p *peer) strike(o *owing, b wire.Block) {
+	if i := slices.Index(o.blocks, b); i >= 0 {
+		o.blocks = slices.Delete(o.blocks, i, i+1)
+		p.unsent--
+	}
+}
+
+// busy counts the pieces that are owed to a peer, and tells whether one of them
+// takes long. Those of which it has said nothing for long are forgotten.
+func (p *peer) busy(now time.Time) (pieces int, slow bool) {
+	for piece, o := range p.owed {
+		d := now.Sub(o.since)
+		if len(o.blocks) == 0 && d > forget {
+			delete(p.owed, piece)
+			continue
+		}
+		slow = slow || d > slowTurn
+	}
+	return len(p.owed), slow
+}
+
+// turns gives slots to shoal peers.
+func (s *state) turns() {
+	var ps []*peer
+	var ts []choker.Turn
+	for p := range s.peers {
+		if _, ok := p.ext.ID(wire.ExtShoal); !ok || !p.shoal {
+			continue
+		}
+		wants := (p.interested || p.blind) && s.useful(p)
+		fresh := wants && p.credit > 0 && s.now.Sub(p.turnAt) < turnIdle+3*p.rtt
+		owed, slow := p.busy(s.now)
+		t := choker.Turn{
+			Wants:  wants && (p.credit == 0 || s.now.Sub(p.turnAt) > turnRemind),
+			Busy:   fresh || owed > 0,
+			Ending: p.credit == 0 && owed <= 1,
+			Slow:   slow,
+			Has:    p.has.Count(), Last: p.turnAt,
+		}
+		ps, ts = append(ps, p), append(ts, t)
+	}
+	give, crowded := choker.Turns(ts, turnSlots, mostTurns)
+	for _, i := range give {
+		s.giveTurn(ps[i], s.share(ps[i], crowded))
+	}
+	if crowded {
+		for _, p := range ps {
+			if share := s.share(p, true); p.credit > share {
+				s.giveTurn(p, share)
+			}
+		}
+	}
+}
+
+// share is how many pieces a peer may begin in one turn: a few when others
+// wait, but no less than are under way in a few round trips.
+func (s *state) share(p *peer, crowded bool) int {
+	bytes := int64(turnAlone)
+	if crowded {
+		bytes = int64(s.sums.upRate.rate * 4 * p.rtt.Seconds() / turnSlots)
+	}
+	return max(turnPieces, int(bytes/s.o.Info.PieceLength))
+}
+
+func (s *state) giveTurn(p *peer, pieces int) {
+	id, _ := p.ext.ID(wire.ExtShoal)
+	p.credit, p.turnAt = pieces, s.now
+	if p.blind {
+		if p.credit = s.reveal(p, pieces); p.credit == 0 {
+			return
+		}
+		pieces = p.credit
+	}
+	s.flushNews(p)
+	p.send(func(b []byte) []byte { return wire.AppendExtended(b, id, wire.AppendShoalTurn(nil, pieces)) })
+}
+
+// useful tells whether we have something that a peer lacks.
+func (s *state) useful(p *peer) bool {
+	if p.blind {
+		return s.source != nil && s.source.left > 0
+	}
+	return s.have.Count() > p.overlap
+}

@@ -46,6 +46,8 @@ clients:
 		echo "make test: $$c is not installed: the interop tests that need it are skipped"; done
 	@/usr/bin/python3 -c 'import libtorrent' 2>/dev/null || \
 		echo "make test: python3-libtorrent is not installed: the interop tests that need it are skipped"
+	@test -x "$${SHOAL_NEWER_CLIENTS:-$${XDG_CACHE_HOME:-$$HOME/.cache}/shoal/newer-clients}/bin/aria2c" || \
+		echo "make test: no newer aria2 and transmission (.ci/newer-clients fetches them): their interop tests are skipped"
 
 demo: shoal
 	./demo/run.sh

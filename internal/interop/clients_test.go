@@ -47,14 +47,34 @@ func (c client) String() string { return c.name }
 
 var (
 	shoalClient  = client{name: "shoal", v2: true, args: shoalArgs}
-	aria2        = client{name: "aria2", needs: []string{"aria2c"}, args: aria2Args, refuses: aria2Refuses}
+	aria2        = client{name: "aria2", needs: []string{"aria2c"}, args: aria2Args("aria2c"), refuses: aria2Refuses}
 	libtorrent   = client{name: "libtorrent", needs: []string{pythonLibtorrent}, v2: true, args: libtorrentArgs}
 	transmission = client{name: "transmission", needs: []string{"transmission-daemon", "transmission-show"},
-		args: transmissionArgs, refuses: transmissionRefuses, noEmpty: true}
+		args: transmissionArgs("transmission-daemon"), refuses: transmissionRefuses, noEmpty: true}
 	rtorrent = client{name: "rtorrent", needs: []string{"rtorrent"}, args: rtorrentArgs}
 
-	stockClients = []client{aria2, libtorrent, transmission, rtorrent}
+	// What Debian 12 has of aria2 and transmission, above, reads no hybrid of anybody; users meet both. These do.
+	newerAria2        = client{name: "newer-aria2", needs: []string{newer("aria2c")}, args: aria2Args(newer("aria2c"))}
+	newerTransmission = client{name: "newer-transmission", needs: []string{newer("transmission-daemon")},
+		args: transmissionArgs(newer("transmission-daemon")), noEmpty: true}
+
+	stockClients = []client{aria2, newerAria2, libtorrent, transmission, newerTransmission, rtorrent}
+
+	newerTransmissionShow = newer("transmission-show")
 )
+
+// newer is the path of a program that .ci/newer-clients fetches.
+func newer(program string) string {
+	dir := os.Getenv("SHOAL_NEWER_CLIENTS")
+	if dir == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil { // no home: nobody can have fetched anything
+			cache = "/nonexistent"
+		}
+		dir = filepath.Join(cache, "shoal", "newer-clients")
+	}
+	return filepath.Join(dir, "bin", program)
+}
 
 // peer is a client at work.
 type peer struct {
@@ -92,13 +112,15 @@ func shoalArgs(_ *testing.T, j job) []string {
 }
 
 // aria2 speaks to UDP trackers only with DHT on; alone in its network namespace it finds no DHT node.
-func aria2Args(_ *testing.T, j job) []string {
-	return []string{"aria2c", "--no-conf", "--interface=" + j.addr, "--listen-port=" + peerPort,
-		"--enable-dht=true", "--dht-listen-port=" + peerPort, "--dht-file-path=" + j.home + "/dht.dat",
-		"--enable-dht6=false", "--disable-ipv6=true", "--bt-enable-lpd=false", "--seed-ratio=0.0",
-		"--file-allocation=none", "--check-integrity=true", "--allow-overwrite=true", "--auto-save-interval=0",
-		"--summary-interval=0", "--show-console-readout=false", "--enable-color=false", "--log=-", "--log-level=notice", "--bt-tracker-connect-timeout=5", "--bt-tracker-timeout=5",
-		"--on-bt-download-complete=" + j.home + "/mark", "-d", j.dir, j.source}
+func aria2Args(program string) func(*testing.T, job) []string {
+	return func(_ *testing.T, j job) []string {
+		return []string{program, "--no-conf", "--interface=" + j.addr, "--listen-port=" + peerPort,
+			"--enable-dht=true", "--dht-listen-port=" + peerPort, "--dht-file-path=" + j.home + "/dht.dat",
+			"--enable-dht6=false", "--disable-ipv6=true", "--bt-enable-lpd=false", "--seed-ratio=0.0",
+			"--file-allocation=none", "--check-integrity=true", "--allow-overwrite=true", "--auto-save-interval=0",
+			"--summary-interval=0", "--show-console-readout=false", "--enable-color=false", "--log=-", "--log-level=notice", "--bt-tracker-connect-timeout=5", "--bt-tracker-timeout=5",
+			"--on-bt-download-complete=" + j.home + "/mark", "-d", j.dir, j.source}
+	}
 }
 
 // aria2Refuses: aria2 1.36 drops the empty keys that BEP 52's file tree is made of and hashes what is left, so it looks
@@ -116,24 +138,26 @@ func libtorrentArgs(t *testing.T, j job) []string {
 	return []string{python, script(t), "swarm", j.source, j.dir, j.addr + ":" + peerPort, j.marker}
 }
 
-func transmissionArgs(t *testing.T, j job) []string {
-	settings, err := json.Marshal(map[string]any{
-		"bind-address-ipv4": j.addr, "peer-port": 6881, "port-forwarding-enabled": false, "rpc-enabled": false,
-		"dht-enabled": false, "lpd-enabled": false, "pex-enabled": false, "utp-enabled": false, "encryption": 0,
-		"download-dir": j.dir, "watch-dir": j.home + "/watch", "watch-dir-enabled": true, "preallocation": 0,
-		"script-torrent-done-enabled": true, "script-torrent-done-filename": j.home + "/mark",
-		"start-added-torrents": true, "trash-original-torrent-files": false, "umask": 18,
-	})
-	if err != nil {
-		t.Fatal(err)
+func transmissionArgs(program string) func(*testing.T, job) []string {
+	return func(t *testing.T, j job) []string {
+		settings, err := json.Marshal(map[string]any{
+			"bind-address-ipv4": j.addr, "peer-port": 6881, "port-forwarding-enabled": false, "rpc-enabled": false,
+			"dht-enabled": false, "lpd-enabled": false, "pex-enabled": false, "utp-enabled": false, "encryption": 0,
+			"download-dir": j.dir, "watch-dir": j.home + "/watch", "watch-dir-enabled": true, "preallocation": 0,
+			"script-torrent-done-enabled": true, "script-torrent-done-filename": j.home + "/mark",
+			"start-added-torrents": true, "trash-original-torrent-files": false, "umask": 18,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, j.home+"/settings.json", string(settings), 0o644)
+		raw, err := os.ReadFile(j.source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, j.home+"/watch/x.torrent", string(raw), 0o644)
+		return []string{program, "-f", "-g", j.home}
 	}
-	writeFile(t, j.home+"/settings.json", string(settings), 0o644)
-	raw, err := os.ReadFile(j.source)
-	if err != nil {
-		t.Fatal(err)
-	}
-	writeFile(t, j.home+"/watch/x.torrent", string(raw), 0o644)
-	return []string{"transmission-daemon", "-f", "-g", j.home}
 }
 
 // transmissionRefuses: transmission 3.00 cannot parse a dictionary with an empty key, and so no file tree of BEP 52.

@@ -27,7 +27,7 @@ type read struct {
 // all edge shapes, and agree with shoal on the info-hashes.
 func TestMetafilesAreRead(t *testing.T) {
 	t.Parallel()
-	need(t, pythonLibtorrent, "transmission-show")
+	need(t, pythonLibtorrent, "transmission-show", newerTransmissionShow)
 	for shape, content := range map[string]tree{
 		"a file":           {"x": file(100_000, 1)},
 		"one byte":         {"x": file(1, 1)},
@@ -102,7 +102,7 @@ func manySmall(n int) tree {
 // TestMetafileOptionsAreRead: the same for every option of create that changes what is in the metafile.
 func TestMetafileOptionsAreRead(t *testing.T) {
 	t.Parallel()
-	need(t, pythonLibtorrent, "transmission-show")
+	need(t, pythonLibtorrent, "transmission-show", newerTransmissionShow)
 	origin := t.TempDir()
 	tree{"x": file(3_000_000, 1)}.write(t, origin)
 	for _, version := range []string{"v1", "hybrid", "v2"} {
@@ -136,8 +136,8 @@ func TestMetafileOptionsAreRead(t *testing.T) {
 	}
 }
 
-// agree checks the info-hashes: computed here from the raw bytes, read by libtorrent, by transmission-show where it can
-// read the version, and said by shoal inspect.
+// agree checks the info-hashes: computed here from the raw bytes, read by libtorrent and by transmission-show, and said
+// by shoal inspect.
 func agree(t *testing.T, torrent, version string) read {
 	t.Helper()
 	m := readMetafile(t, torrent)
@@ -152,11 +152,7 @@ func agree(t *testing.T, torrent, version string) read {
 	if got.V1 != v1 || got.V2 != v2 {
 		t.Errorf("libtorrent reads v1 %q v2 %q; want %q %q", got.V1, got.V2, v1, v2)
 	}
-	if version == "v1" || !cannot(t, transmission, version, torrent) {
-		if out := run(t, "transmission-show", torrent); !bytes.Contains(out, []byte("Hash: "+v1)) {
-			t.Errorf("transmission-show does not say Hash: %s\n%s", v1, out)
-		}
-	}
+	transmissionAgrees(t, torrent, m)
 	said := string(run(t, shoalBinary, "inspect", "--json", torrent))
 	for _, h := range []string{v1, v2} {
 		if h != "" && !strings.Contains(said, `"`+h+`"`) {
@@ -164,4 +160,33 @@ func agree(t *testing.T, torrent, version string) read {
 		}
 	}
 	return got
+}
+
+// transmissionDepth is how many path elements below the name transmission 4.1 takes in a file tree of BEP 52: it reads
+// bencode that is nested 32 deep.
+const transmissionDepth = 27
+
+// transmissionAgrees: both versions of transmission-show read what has a v1 part, 3.00 no hybrids of anybody (see
+// transmissionRefuses); the newer one says both hashes. Without a v1 part neither finds a file in it, whoever made it.
+func transmissionAgrees(t *testing.T, torrent string, m metafile) {
+	t.Helper()
+	v1, v2 := hex.EncodeToString([]byte(m.v1)), hex.EncodeToString([]byte(m.v2))
+	out, stderr, code := try(t, newerTransmissionShow, torrent)
+	said := string(out) + string(stderr)
+	switch tooDeep := v2 != "" && m.depth() > transmissionDepth; {
+	case tooDeep && (code == 0 || !strings.Contains(said, "Max stack depth")):
+		t.Errorf("the newer transmission-show reads %d path elements: exit code %d\n%s", m.depth(), code, said)
+	case !tooDeep && v1 == "" && (code == 0 || !strings.Contains(said, "no files found")):
+		t.Errorf("the newer transmission-show reads a v2-only metafile: exit code %d\n%s", code, said)
+	case !tooDeep && v1 != "" && (code != 0 || !strings.Contains(said, "Hash v1: "+v1+"\n")):
+		t.Errorf("the newer transmission-show does not say Hash v1: %s: exit code %d\n%s", v1, code, said)
+	case !tooDeep && v1 != "" && v2 != "" && !strings.Contains(said, "Hash v2: "+v2+"\n"):
+		t.Errorf("the newer transmission-show does not say Hash v2: %s\n%s", v2, said)
+	}
+	if v1 == "" || v2 != "" && cannot(t, transmission, "hybrid", torrent) {
+		return
+	}
+	if out := run(t, "transmission-show", torrent); !bytes.Contains(out, []byte("Hash: "+v1)) && !bytes.Contains(out, []byte("Hash v1: "+v1)) {
+		t.Errorf("transmission-show does not say %s\n%s", v1, out)
+	}
 }

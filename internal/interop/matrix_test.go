@@ -124,31 +124,35 @@ func TestMetafilesOfOthers(t *testing.T) {
 // TestMixedSwarm lets all five clients fetch from one shoal seed, and from each other, at the same time.
 func TestMixedSwarm(t *testing.T) {
 	t.Parallel()
-	for _, kind := range trackers {
-		t.Run(kind.name, func(t *testing.T) {
-			t.Parallel()
-			content := tree{"mixed/a.bin": file(6_000_000, 1), "mixed/sub/b.bin": file(2_000_003, 2), "mixed/sub/c": file(1, 3)}
-			origin := t.TempDir()
-			content.write(t, origin)
-			addr := newAddr()
-			torrent := create(t, filepath.Join(origin, "mixed"), "--format", "v1", "-l", "16", "-a", announceURL("http", addr))
-			tr := startTracker(t, kind, addr, torrent)
-			seed := join(t, shoalClient, torrent, origin)
-			tr.waitSeeds(t, readMetafile(t, torrent), 1, seed.process)
-			type member struct {
-				client
-				*peer
-				dir string
-			}
-			var members []member
-			for _, c := range append([]client{shoalClient}, stockClients...) {
-				dir := t.TempDir()
-				members = append(members, member{c, join(t, c, torrent, dir), dir})
-			}
-			for _, m := range members {
-				waitFor(t, m.client.name+" is complete", m.complete, m.process, tr.process)
-				m.client.intact(t, content, m.dir)
-			}
-		})
+	for version, five := range map[string][]client{
+		"v1":     {shoalClient, aria2, libtorrent, transmission, rtorrent},
+		"hybrid": {shoalClient, newerAria2, libtorrent, newerTransmission, rtorrent},
+	} {
+		for _, kind := range trackers {
+			t.Run(version+"/"+kind.name, func(t *testing.T) {
+				t.Parallel()
+				mixedSwarm(t, five, version, kind)
+			})
+		}
+	}
+}
+
+func mixedSwarm(t *testing.T, clients []client, version string, kind trackerKind) {
+	content := tree{"mixed/a.bin": file(6_000_000, 1), "mixed/sub/b.bin": file(2_000_003, 2), "mixed/sub/c": file(1, 3)}
+	origin := t.TempDir()
+	content.write(t, origin)
+	addr := newAddr()
+	torrent := create(t, filepath.Join(origin, "mixed"), "--format", version, "-l", "16", "-a", announceURL("http", addr))
+	tr := startTracker(t, kind, addr, torrent)
+	seed := join(t, shoalClient, torrent, origin)
+	tr.waitSeeds(t, readMetafile(t, torrent), 1, seed.process)
+	peers, dirs := make([]*peer, len(clients)), make([]string, len(clients))
+	for i, c := range clients {
+		dirs[i] = t.TempDir()
+		peers[i] = join(t, c, torrent, dirs[i])
+	}
+	for i, c := range clients {
+		waitFor(t, c.name+" is complete", peers[i].complete, peers[i].process, tr.process)
+		c.intact(t, content, dirs[i])
 	}
 }

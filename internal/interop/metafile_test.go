@@ -71,6 +71,21 @@ func (m metafile) swarms() (all []string) {
 	return all
 }
 
+// depth is the number of path elements of the deepest file of the v2 part.
+func (m metafile) depth() int {
+	var below func(v any) int
+	below = func(v any) (deepest int) {
+		folder, _ := v.(map[string]any)
+		for name, child := range folder {
+			if name != "" { // the key of the file itself
+				deepest = max(deepest, 1+below(child))
+			}
+		}
+		return deepest
+	}
+	return below(m.info["file tree"])
+}
+
 // writePads puts the pad files of a hybrid (BEP 47) on disk below dir. Stock v1 clients take them for content, and
 // can seed only with them there.
 func (m metafile) writePads(t *testing.T, dir string) {

@@ -217,12 +217,27 @@ type createDoc struct {
 // wastefulPadding is the share of padding above which create warns.
 const wastefulPadding = 0.05
 
+// transmissionDepth is the number of path elements below the name that
+// Transmission 4.1 takes in a file tree: its parser stops at 32 levels.
+const transmissionDepth = 27
+
+func deepest(i *metainfo.Info) (n int) {
+	for _, f := range i.Files {
+		n = max(n, len(f.Path))
+	}
+	return n
+}
+
 func (s *shell) printCreated(m *metainfo.Metafile, out string, took time.Duration, verbose bool) {
 	i := m.Info
 	padding := i.Length() - i.ContentLength()
 	if share := float64(padding) / float64(max(i.Length(), 1)); i.HasV1() && share > wastefulPadding {
 		fmt.Fprintf(s.screen, "shoal: warning: v1 clients will fetch %s of padding, %.1f %% of the whole\n", bytesText(padding), 100*share)
 		fmt.Fprintf(s.screen, "hint: a smaller --piece-length, or --format v1 or v2, which need none\n")
+	}
+	if n := deepest(i); i.Version == metainfo.Hybrid && n > transmissionDepth {
+		fmt.Fprintf(s.screen, "shoal: warning: a path has %d elements; Transmission reads no hybrid with more than %d\n", n, transmissionDepth)
+		fmt.Fprintf(s.screen, "hint: --format v1, if Transmission takes part\n")
 	}
 	if s.json {
 		s.print(createDoc{"created", out, i.Name, i.Version.String(), hashesOf(i), m.Magnet().String(), i.ContentLength(),

@@ -133,6 +133,23 @@ func TestCompletedBeforeStarted(t *testing.T) {
 	}
 }
 
+// A get ends as soon as it is complete; the tracker shall count it all the same.
+func TestStopAtCompletion(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	a := start(t, [][]string{{f.http(t)}})
+	a.nextFound(t)
+	a.await(t, 0, works)
+	f.next(t)
+	a.lines[0].mu.Lock() // so that no announce can come between the two
+	a.lines[0].completed = true
+	a.lines[0].mu.Unlock()
+	a.stop()
+	if e1, e2 := f.next(t).Event, f.next(t).Event; e1 != announce.Completed || e2 != announce.Stopped {
+		t.Errorf("events %v and %v, want completed and stopped", e1, e2)
+	}
+}
+
 // A deploy may start a second before its tracker.
 func TestTrackerStartsLate(t *testing.T) {
 	for _, proto := range []string{"http", "udp"} {

@@ -172,23 +172,34 @@ func (l *line) failed(t *tracker, err error) {
 		"fails", t.fails, "next", time.Until(t.next).Round(time.Second), "never", t.never)
 }
 
-// goodbye tells every tracker that knows us that we leave, all at once.
+// goodbye tells every tracker that knows us that we leave, all at once. Who
+// leaves at the moment of completion, as a get does, says that it has completed
+// first: trackers count by that event (BEP 3).
 func (l *line) goodbye(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, stopTime)
 	defer cancel()
 	var wg sync.WaitGroup
 	req := l.request()
-	req.Event, req.NumWant = announce.Stopped, 0
+	req.NumWant = 0
+	l.mu.Lock()
+	completed := l.completed
+	l.mu.Unlock()
 	for t := range l.rota.all { // only this goroutine changes what is read here
 		if !t.greeted {
 			continue
 		}
-		req := req
-		req.TrackerID = t.id
+		events := []announce.Event{announce.Stopped}
+		if completed && !t.completed && t.working {
+			events = []announce.Event{announce.Completed, announce.Stopped}
+		}
 		wg.Go(func() {
-			_, err := l.net.announce(ctx, &t.target, req, 0, func(announce.Response) {})
-			if err != nil && !errors.Is(err, context.DeadlineExceeded) {
-				l.log.Debug("tracker did not hear the goodbye", "tracker", t.url, "err", err)
+			for _, event := range events {
+				req := req
+				req.Event, req.TrackerID = event, t.id
+				_, err := l.net.announce(ctx, &t.target, req, 0, func(announce.Response) {})
+				if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+					l.log.Debug("tracker did not hear the goodbye", "tracker", t.url, "err", err)
+				}
 			}
 		})
 	}

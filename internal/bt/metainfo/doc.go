@@ -45,6 +45,9 @@ type InfoHash [20]byte
 // String is the hash in hex.
 func (h InfoHash) String() string { return hex.EncodeToString(h[:]) }
 
+// MarshalText is the same, for JSON and logs.
+func (h InfoHash) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, h[:]), nil }
+
 // Version says in which forms a torrent describes its content.
 type Version uint8
 

@@ -129,11 +129,13 @@ func (s *shell) command() *cobra.Command {
 		Short:         "Get big releases onto many servers over BitTorrent",
 		Long:          rootLong,
 		Example:       rootExample,
+		Version:       readVersion().String(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		// Verbs check their own arguments; what is left is an unknown verb.
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return s.prepare(cmd) },
 	}
+	root.SetVersionTemplate("shoal {{.Version}}\n")
 	root.SetOut(s.out)
 	root.SetErr(s.screen)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {

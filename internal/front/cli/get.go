@@ -28,7 +28,7 @@ a path in the release, each folder above it or, without a slash, the last
 element; what is not selected is not fetched.`
 
 const getExample = `  shoal get app-1.4.torrent --dir /srv/releases
-  shoal get http://tracker.example:6969/file/app-1.4.torrent --dir /srv/releases --seed --on-complete ./activate.sh
+  shoal get http://tracker.example:6969/torrents/app-1.4.torrent --dir /srv/releases --seed --on-complete ./activate.sh
   shoal get 'magnet:?xt=urn:btih:...' --dir . --peer 10.1.2.3:6881
   shoal get app-1.4.torrent --dir . --down 50MB/s --select '*.bin' --select docs`
 

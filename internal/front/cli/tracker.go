@@ -2,9 +2,11 @@ package cli
 
 import (
 	"context"
+	"net"
 	"net/netip"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -102,7 +104,11 @@ func (s *shell) tracker(ctx context.Context, o node.TrackerOptions) error {
 			}{"listening", addr.String()})
 			return
 		}
-		s.printf("tracker listens on %s (announce URL: http://HOST:%d/announce)\n", addr, addr.Port())
+		host := addr.Addr().String()
+		if addr.Addr().IsUnspecified() {
+			host = "" // of both families
+		}
+		s.printf("tracker listens on %s (announce URL: http://HOST:%d/announce)\n", net.JoinHostPort(host, strconv.Itoa(int(addr.Port()))), addr.Port())
 	}
 	return node.Tracker(ctx, o)
 }

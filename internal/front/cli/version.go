@@ -20,7 +20,7 @@ func (s *shell) versionCommand() *cobra.Command {
 				s.print(v)
 				return nil
 			}
-			s.printf("shoal %s %s %s\n", v.Version, v.Go, v.Platform)
+			s.printf("shoal %s\n", v)
 			return nil
 		},
 	}
@@ -34,6 +34,8 @@ type versionDoc struct {
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
 }
+
+func (v versionDoc) String() string { return v.Version + " " + v.Go + " " + v.Platform }
 
 // readVersion reads what the go command left in the binary.
 func readVersion() versionDoc {

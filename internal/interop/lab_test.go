@@ -27,7 +27,7 @@ const (
 	binaryEnv  = "SHOAL_INTEROP_BINARY"  // where that copy finds the shoal binary
 	requireEnv = "SHOAL_REQUIRE_INTEROP" // "1": a missing client or namespace is a failure, not a skip
 
-	parallel = 6 // most of a case's time is a stock client waiting for its own timers
+	parallel = 8 // most of a case's time is a stock client waiting for its own timers
 )
 
 // shoalBinary is the binary under test, built once by TestMain.

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	deadline = 60 * time.Second // the longest that one swarm may take; a loaded machine runs six at once
+	deadline = 60 * time.Second // the longest that one swarm may take; a loaded machine runs eight at once
 	poll     = 20 * time.Millisecond
 )
 

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"sync/atomic"
 
@@ -51,6 +52,9 @@ func (g *Get) Run(ctx context.Context) error {
 		meta, content := d.Meta, g.Content
 		if meta == nil {
 			content.Peers = append(content.Peers[:len(content.Peers):len(content.Peers)], d.Magnet.Peers...)
+			if len(content.Peers)+len(d.Magnet.Trackers) == 0 {
+				return errors.New("the magnet link names no tracker and no peer to ask: give one with --peer HOST:PORT")
+			}
 			var met []netip.AddrPort
 			meta, met, err = p.fetchMetadata(ctx, d.Magnet, content)
 			if err != nil {
@@ -62,6 +66,9 @@ func (g *Get) Run(ctx context.Context) error {
 		}
 		for _, w := range meta.Warnings {
 			p.Log.Warn("odd metafile", "warning", w)
+		}
+		if len(content.Peers)+len(meta.Announce)+len(meta.WebSeeds) == 0 {
+			p.Log.Warn("no tracker, no web seed and no --peer: waits until somebody connects", "name", meta.Info.Name, "listen", p.in.addrPort())
 		}
 		return g.fetch(ctx, p, meta, content)
 	})

@@ -94,7 +94,8 @@ func (e extHandshake) apply(s *state) {
 	p.ext = e.h
 	s.locate(p)
 	hidden := s.source != nil && p.blind
-	p.shoal = s.speaksShoal() && e.h.Shoal.Version > 0
+	_, understands := e.h.ID(wire.ExtShoal) // or it could not be told of its turn
+	p.shoal = s.speaksShoal() && e.h.Shoal.Version > 0 && understands
 	p.blind = hidden && p.shoal && e.h.Shoal.Reveal
 	if hidden && !p.blind { // it does not live on offers: it is owed the truth
 		s.takeBack(p)

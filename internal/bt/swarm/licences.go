@@ -9,7 +9,7 @@ type licensed struct {
 }
 
 func (e licensed) apply(s *state) {
-	e.p.licence, e.p.licenceAt = e.pieces, s.now
+	e.p.licence, e.p.licenceAt, e.p.alone = e.pieces, s.now, e.pieces > 2*turnPieces
 	e.p.link.fetch.touch(s.now)
 	s.fill(e.p)
 }

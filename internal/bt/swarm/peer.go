@@ -45,6 +45,7 @@ type towardsUs struct {
 	allowed   []uint32 // pieces it serves even while it chokes us (BEP 6)
 	licence   int      // shoal peers: pieces that we may still begin
 	licenceAt time.Time
+	alone     bool // by the size of its last licence, it has nobody else to serve
 	wanted    bool // we have told it that we are interested
 	holdUntil time.Time
 }
@@ -69,7 +70,8 @@ type serving struct {
 	unsent   int               // blocks of them
 	lane     lane
 	credit   int       // pieces that it may still begin
-	turnAt   time.Time // when it was last told so
+	turn     int       // and might when its turn came
+	turnAt   time.Time // when that was
 	overlap  int       // pieces that we both have
 	rtt      time.Duration
 	revealed map[uint32]struct{} // by a source: pieces offered to this peer and not yet sent

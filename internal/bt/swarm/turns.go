@@ -113,9 +113,9 @@ func (s *state) turns() {
 		fresh := wants && p.credit > 0 && s.now.Sub(p.turnAt) < turnIdle+3*p.rtt
 		owed, slow := p.busy(s.now)
 		t := choker.Turn{
-			Wants:  wants && (p.credit == 0 || s.now.Sub(p.turnAt) > turnRemind),
+			Wants:  wants && (p.credit < max(1, p.turn/2) || s.now.Sub(p.turnAt) > turnRemind),
 			Busy:   fresh || owed > 0,
-			Ending: p.credit == 0 && owed <= 1,
+			Ending: p.credit == 0 && owed <= 1 || p.turn > turnPieces && p.credit < p.turn/2,
 			Slow:   slow,
 			Has:    p.has.Count(), Last: p.turnAt,
 		}
@@ -146,12 +146,13 @@ func (s *state) share(p *peer, crowded bool) int {
 
 func (s *state) giveTurn(p *peer, pieces int) {
 	id, _ := p.ext.ID(wire.ExtShoal)
-	p.credit, p.turnAt = pieces, s.now
+	p.credit, p.turn, p.turnAt = pieces, pieces, s.now
 	if p.blind {
-		if p.credit = s.reveal(p, pieces); p.credit == 0 {
+		if pieces = s.reveal(p, pieces); pieces == 0 {
+			p.credit = 0
 			return
 		}
-		pieces = p.credit
+		p.credit, p.turn = pieces, pieces
 	}
 	s.flushNews(p)
 	p.send(func(b []byte) []byte { return wire.AppendExtended(b, id, wire.AppendShoalTurn(nil, pieces)) })

@@ -2,14 +2,22 @@ package swarm
 
 import "time"
 
+// longLine is the rate in bytes/s that a long path is taken to have until one is
+// measured: 1 Gbit/s.
+const longLine = 125e6
+
 // retune fits window and request size to the measured path.
 func (s *state) retune(p *peer) {
 	rate := max(p.down.rate, p.down.now)
-	window := ahead(rate, p.rtt, p.link.fetch.fastest())
+	latency := p.link.fetch.fastest()
+	window := ahead(rate, p.rtt, latency)
 	unit := int64(stockUnit)
 	low := int64(startWindow)
 	if p.shoal {
 		unit, low = slowUnit, 1
+		if p.alone { // nobody waits for what we ask for beforehand
+			low = max(low, int64(longLine*pathOf(p.rtt, latency).Seconds()))
+		}
 		if rate > 40e6 {
 			unit, low = fastUnit, 4<<20
 		}
@@ -28,6 +36,9 @@ func (s *state) retune(p *peer) {
 // shortest that an answer has taken, a part may be a queue at the peer, which
 // must not grow by itself; hence less of it, and no more than a path may have.
 func ahead(rate float64, rtt, latency time.Duration) (bytes int64) {
-	path := max(2*rtt, min(latency, longPath)*5/4)
-	return int64(rate * (path + scheduling).Seconds())
+	return int64(rate * (pathOf(rtt, latency) + scheduling).Seconds())
+}
+
+func pathOf(rtt, latency time.Duration) time.Duration {
+	return max(2*rtt, min(latency, longPath)*5/4)
 }

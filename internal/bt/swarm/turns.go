@@ -112,7 +112,7 @@ func (s *state) turns() {
 		wants := (p.interested || p.blind) && s.useful(p)
 		fresh := wants && p.credit > 0 && s.now.Sub(p.turnAt) < turnIdle+3*p.rtt
 		owed, slow := p.busy(s.now)
-		t := choker.Turn{
+		t := choker.Turn{ // half of a long turn (turnAlone) used up is time for the next
 			Wants:  wants && (p.credit < max(1, p.turn/2) || s.now.Sub(p.turnAt) > turnRemind),
 			Busy:   fresh || owed > 0,
 			Ending: p.credit == 0 && owed <= 1 || p.turn > turnPieces && p.credit < p.turn/2,

@@ -60,6 +60,7 @@ type recorder struct {
 	msgs   []string
 	blocks map[wire.Block][]byte
 	sent   []error
+	late   int // what came since the last Flush
 	more   chan struct{}
 }
 
@@ -75,10 +76,14 @@ func (r *recorder) note(f func()) {
 }
 
 func (r *recorder) Message(id wire.ID, p []byte) error {
-	r.note(func() { r.msgs = append(r.msgs, id.String()+":"+string(p)) })
+	r.note(func() { r.msgs, r.late = append(r.msgs, id.String()+":"+string(p)), r.late+1 })
 	return nil
 }
-func (r *recorder) Flush() {}
+func (r *recorder) Flush() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.late = 0
+}
 func (r *recorder) Begin(b wire.Block) (Sink, error) {
 	return &keep{r: r, b: b}, nil
 }
@@ -91,8 +96,11 @@ type keep struct {
 }
 
 func (k *keep) Write(p []byte) error { k.got = append(k.got, p...); return nil }
-func (k *keep) Done() error          { k.r.note(func() { k.r.blocks[k.b] = k.got }); return nil }
-func (k *keep) Abort()               {}
+func (k *keep) Done() error {
+	k.r.note(func() { k.r.blocks[k.b], k.r.late = k.got, k.r.late+1 })
+	return nil
+}
+func (k *keep) Abort() {}
 
 // until waits for a condition on the recorder.
 func (r *recorder) until(t *testing.T, what string, cond func() bool) {
@@ -258,4 +266,40 @@ func FuzzReader(f *testing.F) {
 			t.Fatal("more bytes delivered than received")
 		}
 	})
+}
+
+// TestLastWords has peers that send blocks and leave at once: the handler is
+// told that nothing more comes behind them, so that no block is forgotten.
+func TestLastWords(t *testing.T) {
+	src, content := newDisk(t, 16<<10)
+	for _, size := range []int{100, 16 << 10, 1 << 20} {
+		ln, err := net.Listen("tcp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			nc, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			defer nc.Close()
+			for i := range 3 {
+				_, _ = nc.Write(wire.AppendPieceHeader(nil, uint32(i), 0, size)) // the test sees what is missing
+				for left := size; left > 0; left -= min(left, len(content)) {
+					_, _ = nc.Write(content[:min(left, len(content))])
+				}
+			}
+		}()
+		nc, err := net.Dial("tcp4", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := newRecorder()
+		c := New(nc, h, Options{Source: src, Budget: NewBudget(8 << 20)})
+		_ = c.Run(t.Context()) // the peer leaves
+		ln.Close()
+		if len(h.blocks) != 3 || h.late != 0 {
+			t.Errorf("blocks of %d bytes: %d came, %d of them behind the last flush; want 3 and 0", size, len(h.blocks), h.late)
+		}
+	}
 }

@@ -43,6 +43,7 @@ func (r *reader) init(c *Conn) {
 
 func (r *reader) run(ctx context.Context) error {
 	defer r.shrink()
+	defer r.c.h.Flush() // what came last counts, whatever has ended the connection
 	defer r.stage.stop(r.c.o.Budget)
 	for {
 		n, id, err := r.header()

@@ -79,6 +79,7 @@ func (s *state) fill(p *peer) {
 
 func (s *state) assign(a *active, p *peer) {
 	a.by = append(a.by, p)
+	p.pieces++
 	a.since = s.now // of the last one asked
 	p.link.fetch.touch(s.now)
 	p.link.fetch.give(a.part)
@@ -155,6 +156,9 @@ func (s *state) orphan(p *peer) *active {
 func (s *state) second(p *peer) *active {
 	var best *active
 	endgame := s.pick.Len() == 0
+	if !endgame && !s.stuck {
+		return nil
+	}
 	for _, a := range s.prog {
 		if a.solo || len(a.by) >= maxSources || slices.Contains(a.by, p) || !p.has.Has(int(a.part.piece)) {
 			continue
@@ -186,8 +190,12 @@ func (s *state) stalled(a *active) bool {
 
 // unstick deals with peers that were asked and send nothing.
 func (s *state) unstick() {
+	s.stuck = false
 	if s.left == 0 {
 		return
+	}
+	for _, a := range s.prog {
+		s.stuck = s.stuck || s.stalled(a)
 	}
 	for p := range s.peers {
 		if p.link.fetch.outstanding() == 0 {
@@ -213,6 +221,7 @@ func (s *state) releaseJobs(p *peer) {
 			continue
 		}
 		a.by = slices.Delete(a.by, i, i+1)
+		p.pieces--
 		s.orphaned(piece, a)
 	}
 }
@@ -242,8 +251,16 @@ func (s *state) abandon(part *partial) {
 
 func (s *state) abandonPiece(piece metainfo.Piece, a *active) {
 	a.part.giveUp()
-	delete(s.prog, piece)
+	s.over(piece, a)
 	s.pick.Return(uint32(piece))
+}
+
+// over takes a piece out of those in progress.
+func (s *state) over(piece metainfo.Piece, a *active) {
+	delete(s.prog, piece)
+	for _, p := range a.by {
+		p.pieces--
+	}
 }
 
 // cancelJob takes one job from a peer and tells it.
@@ -271,7 +288,7 @@ func (e pieceOver) apply(s *state) {
 	if a == nil || a.part != e.part {
 		return
 	}
-	delete(s.prog, e.part.piece)
+	s.over(e.part.piece, a)
 	for _, p := range a.by {
 		s.cancelJob(p, e.part)
 	}
@@ -363,6 +380,7 @@ func (e refused) apply(s *state) {
 	if a := s.prog[j.part.piece]; a != nil && a.part == j.part {
 		if i := slices.Index(a.by, e.p); i >= 0 {
 			a.by = slices.Delete(a.by, i, i+1)
+			e.p.pieces--
 			s.orphaned(j.part.piece, a)
 		}
 	}

@@ -21,16 +21,16 @@ func (s *state) saturated(p *peer) bool {
 	if p.ext.UploadOnly && !p.seed() {
 		return false
 	}
-	senders := map[*peer]struct{}{}
-	for _, a := range s.prog {
-		for _, q := range a.by {
-			if q.shoal {
-				senders[q] = struct{}{}
-			}
+	if p.pieces > 0 {
+		return false
+	}
+	senders := 0
+	for q := range s.peers {
+		if q.shoal && q.pieces > 0 {
+			senders++
 		}
 	}
-	_, is := senders[p]
-	return !is && len(senders) >= s.senders.Most()
+	return senders >= s.senders.Most()
 }
 
 // holdsBack tells whether there is a peer that would send if we asked it.

@@ -26,6 +26,7 @@ type state struct {
 	peers map[*peer]struct{}
 	conn  connecting
 	holdings
+	stuck bool // some piece has stalled, a tenth of a second ago
 	loose bool // some piece in progress may have lost all its sources
 	pick  *picker.Picker
 	prog  map[metainfo.Piece]*active

@@ -13,7 +13,7 @@ import (
 // passed on sooner than one of many that share it, and the faster a connection
 // sends, the larger are its packets and the fewer it takes.
 const (
-	lanes     = 1                     // connections that send at a time, late ones not counted
+	lanes     = 4                     // connections that send at a time, late ones not counted
 	laneAhead = 20 * time.Millisecond // of our rate may be in the hands of one connection
 	laneBytes = 256 << 10             // or as many bytes, if that is more
 	laneLate  = 4                     // a lane that takes so many times as long as it should leaves room for another

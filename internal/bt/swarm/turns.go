@@ -15,7 +15,7 @@ import (
 // at once, where a queue of old requests would have it stand idle beside a host
 // that all have asked.
 const (
-	turnSlots  = 5                      // peers that may ask at a time
+	turnSlots  = 4                      // peers that may ask at a time
 	mostTurns  = 64                     // the same, slow ones included
 	turnPieces = 2                      // pieces of one turn when others wait
 	turnAlone  = 64 << 20               // bytes of one turn when nobody waits

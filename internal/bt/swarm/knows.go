@@ -89,9 +89,13 @@ func (s *state) heard(p *peer) {
 
 // updateInterest tells a peer whether it has something that we want.
 func (s *state) updateInterest(p *peer) {
-	want := s.left > 0 && (s.pick.Common(p.has) || s.inProgressAt(p))
-	if p.shoal {
-		want = s.left > 0 && (p.link.fetch.outstanding() > 0 || s.pick.Common(p.has) || s.orphan(p) != nil || s.second(p) != nil)
+	want := s.left > 0 && (p.link.fetch.outstanding() > 0 || s.pick.Common(p.has))
+	switch {
+	case want || s.left == 0:
+	case p.shoal: // only what could be asked of it now counts: interest asks for a turn
+		want = s.orphan(p) != nil || s.second(p) != nil
+	default:
+		want = s.inProgressAt(p)
 	}
 	if want == p.wanted {
 		return

@@ -48,54 +48,10 @@ type Input struct {
 	Reserve  int64  // bytes that have to stay free on each host
 }
 
-// Plan is what the rollout would do.
-type Plan struct {
-	Release string        `json:"release"`
-	Bytes   int64         `json:"bytes"`
-	Hosts   int           `json:"hosts"`
-	Have    int           `json:"have"` // hosts that hold the release already
-	Offline []string      `json:"offline,omitempty"`
-	Links   []Use         `json:"links,omitempty"` // by data centre that is fed
-	Sites   []Site        `json:"sites,omitempty"`
-	Full    []Disk        `json:"full,omitempty"`    // disks that do not hold it
-	Time    time.Duration `json:"time"`              // at least, from the first byte to the last
-	End     time.Time     `json:"end"`               // of staging, at the earliest
-	By      string        `json:"by"`                // what it was worked out from
-	Bound   string        `json:"bound"`             // what it takes the time for
-	Warn    []string      `json:"warn,omitempty"`    // what may go otherwise than somebody hopes
-	Refused string        `json:"refused,omitempty"` // why it must not begin, in one line
-}
-
-// Use is what goes over a link.
-type Use struct {
-	From   string `json:"from"`
-	To     string `json:"to"`
-	Bytes  int64  `json:"bytes"`
-	Copies int    `json:"copies"`
-	Peak   int64  `json:"peak,omitempty"` // bytes a second at most; 0 is unknown
-}
-
-// Site is a data centre that takes part.
-type Site struct {
-	Name    string `json:"name"`
-	Hosts   int    `json:"hosts"`
-	Have    int    `json:"have"`
-	Offline int    `json:"offline"`
-	Need    int64  `json:"need"` // disk, in all
-	Free    int64  `json:"free"` // disk, in all
-}
-
-// Disk is what a host needs, and has.
-type Disk struct {
-	Host string `json:"host"`
-	Need int64  `json:"need"`
-	Free int64  `json:"free"`
-}
-
 // Make makes the plan.
-func Make(in Input, now time.Time) Plan {
+func Make(in Input, now time.Time) shoal.Plan {
 	p := &planner{in: in, now: now, sites: map[string]*site{}}
-	p.out = Plan{Release: in.Release.Name(), Bytes: in.Release.Bytes, By: "arithmetic"}
+	p.out = shoal.Plan{Release: in.Release.Name(), Bytes: in.Release.Bytes, By: "arithmetic"}
 	p.host()
 	p.route()
 	p.time()
@@ -106,13 +62,13 @@ func Make(in Input, now time.Time) Plan {
 type planner struct {
 	in    Input
 	now   time.Time
-	out   Plan
+	out   shoal.Plan
 	sites map[string]*site
 }
 
 // site is a data centre in the arithmetic.
 type site struct {
-	Site
+	shoal.SiteShare
 	receivers int     // online hosts that have to fetch
 	up        float64 // of its online hosts together; NaN when one is unknown
 	down      float64 // of its slowest receiver; +Inf when none is known
@@ -145,7 +101,7 @@ func (p *planner) host() {
 			s.Need += need
 			s.Free += h.Report.Free
 			if h.Report.Free-need < p.in.Reserve {
-				p.out.Full = append(p.out.Full, Disk{h.Name, need + p.in.Reserve, h.Report.Free})
+				p.out.Full = append(p.out.Full, shoal.DiskNeed{Host: h.Name, Need: need + p.in.Reserve, Free: h.Report.Free})
 			}
 		}
 		if !online {
@@ -162,16 +118,16 @@ func (p *planner) host() {
 		}
 	}
 	slices.Sort(p.out.Offline)
-	slices.SortFunc(p.out.Full, func(a, b Disk) int { return cmp.Compare(a.Host, b.Host) })
+	slices.SortFunc(p.out.Full, func(a, b shoal.DiskNeed) int { return cmp.Compare(a.Host, b.Host) })
 	for _, name := range p.names() {
-		p.out.Sites = append(p.out.Sites, p.sites[name].Site)
+		p.out.Sites = append(p.out.Sites, p.sites[name].SiteShare)
 	}
 }
 
 func (p *planner) site(name string) *site {
 	s := p.sites[name]
 	if s == nil {
-		s = &site{Site: Site{Name: name}, down: math.Inf(1), in: math.Inf(1)}
+		s = &site{SiteShare: shoal.SiteShare{Name: name}, down: math.Inf(1), in: math.Inf(1)}
 		p.sites[name] = s
 	}
 	return s
@@ -219,7 +175,7 @@ func (p *planner) route() {
 		fed[best.To] = true
 		p.use(best)
 	}
-	slices.SortFunc(p.out.Links, func(a, b Use) int { return cmp.Compare(a.To, b.To) })
+	slices.SortFunc(p.out.Links, func(a, b shoal.LinkUse) int { return cmp.Compare(a.To, b.To) })
 }
 
 // link finds a link; one that nobody listed is one of which nothing is known.
@@ -235,7 +191,7 @@ func (p *planner) link(from, to string) Link {
 func (p *planner) use(l Link) {
 	s := p.sites[l.To]
 	s.in = rate(l.Rate, math.Inf(1))
-	u := Use{From: l.From, To: l.To, Bytes: p.in.Release.Bytes, Copies: 1, Peak: l.Rate}
+	u := shoal.LinkUse{From: l.From, To: l.To, Bytes: p.in.Release.Bytes, Copies: 1, Peak: l.Rate}
 	if l.From == p.in.Source && p.in.SourceUp > 0 && p.sites[p.in.Source] == nil {
 		// Alone in its data centre, the source is all that feeds the link.
 		u.Peak = cmp.Or(min(cmp.Or(u.Peak, p.in.SourceUp), p.in.SourceUp), u.Peak)

@@ -157,7 +157,7 @@ func TestSites(t *testing.T) {
 		in.Hosts = append(in.Hosts, shoal.Host{Name: "new", Datacenter: "sin"}) // never heard of
 	})
 	p := Make(in, now)
-	want := []Site{
+	want := []shoal.SiteShare{
 		{Name: "fra", Hosts: 3, Have: 1, Need: 200 * gb, Free: 1000 * gb}, {Name: "nyc", Hosts: 3, Offline: 1, Need: 300 * gb, Free: 1500 * gb},
 		{Name: "sin", Hosts: 1, Offline: 1},
 	}

@@ -38,8 +38,9 @@ type accepter interface {
 // connection on.
 type listener struct {
 	net.Listener
-	log  *slog.Logger
-	dscp int
+	log    *slog.Logger
+	dscp   int
+	secure Secure // nil: plain
 
 	mu     sync.RWMutex
 	routes map[metainfo.InfoHash]accepter
@@ -163,6 +164,16 @@ func (l *listener) pause(ctx context.Context, err error) error {
 
 // greet reads the handshake of c and hands c over, or closes it.
 func (l *listener) greet(ctx context.Context, c net.Conn) {
+	if l.secure != nil {
+		from := c.RemoteAddr()
+		ctx, cancel := context.WithTimeout(ctx, handshakeLimit)
+		defer cancel()
+		var err error
+		if c, err = l.secure.Server(ctx, c); err != nil {
+			l.log.Debug("not a member", "from", from, "err", err)
+			return
+		}
+	}
 	hs, err := readHandshake(ctx, c)
 	if err != nil {
 		l.log.Debug("no handshake", "from", c.RemoteAddr(), "err", err)

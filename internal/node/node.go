@@ -61,10 +61,20 @@ type Options struct {
 	Control                string // file name of the socket for shoal ctl; "": none
 	ControlOptional        bool   // go on when it cannot be made
 	MaxPeers               int    // connections a torrent; 0: the engine's default
+	Secure                 Secure // of the connections to peers; nil: plain
 	Place                  PlaceOptions
 	Log                    *slog.Logger
 	// Report is told what happens, one event at a time. May be nil.
 	Report func(Event)
+}
+
+// Secure makes plain connections to peers into ones that only members of a
+// fleet can open, read and change. Both ends of a connection need it. What it
+// returns is read and written in place of c, and closes c; it closes c too when
+// it fails. It ends when ctx does.
+type Secure interface {
+	Client(ctx context.Context, c net.Conn) (net.Conn, error) // on one that we opened
+	Server(ctx context.Context, c net.Conn) (net.Conn, error) // on one that was opened to us
 }
 
 // Kind is what an Event tells.
@@ -145,6 +155,7 @@ func open(ctx context.Context, o Options) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
+	in.secure = o.Secure
 	where, err := o.Place.places(in.addrPort().Addr())
 	if err != nil {
 		in.Close()
@@ -186,5 +197,11 @@ func (p *process) dial(ctx context.Context, to netip.AddrPort) (net.Conn, error)
 	if a := p.local(); a.IsValid() && a.Is4() == to.Addr().Unmap().Is4() {
 		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(a, 0))
 	}
-	return d.DialContext(ctx, "tcp", to.String())
+	c, err := d.DialContext(ctx, "tcp", to.String())
+	if err != nil || p.Secure == nil {
+		return c, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, dialLimit)
+	defer cancel()
+	return p.Secure.Client(ctx, c)
 }

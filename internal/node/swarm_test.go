@@ -141,9 +141,16 @@ func background(t *testing.T, run func(context.Context) error) (stop func() erro
 // seed starts a seed of r, waits until it serves, and gives its address.
 func seed(t *testing.T, r published) (addr string, stop func() error) {
 	t.Helper()
+	return seedWith(t, r, nil)
+}
+
+func seedWith(t *testing.T, r published, secure Secure) (addr string, stop func() error) {
+	t.Helper()
 	e := make(events, 100)
+	o := quiet("127.0.0.1:0", e)
+	o.Secure = secure
 	stop = background(t, func(ctx context.Context) error {
-		return NewSeed(SeedOptions{Options: quiet("127.0.0.1:0", e), Files: []string{r.file}, Content: ContentOptions{Dir: r.dir}}).Run(ctx)
+		return NewSeed(SeedOptions{Options: o, Files: []string{r.file}, Content: ContentOptions{Dir: r.dir}}).Run(ctx)
 	})
 	return e.wait(t, Serving).Addr.String(), stop
 }

@@ -61,7 +61,12 @@ func (s *share) join(disk *storage.Disk, hashes *metainfo.Hashes, have, want *bi
 		Port: s.p.in.addrPort().Port(), Local: s.p.local(), Key: s.p.key, Log: s.log,
 		Stats:   m.stats,
 		Partial: func() bool { return m.partial && s.complete.Load() },
-		Found:   func(_ metainfo.InfoHash, peers []netip.AddrPort) { m.engine.AddPeers(peers) },
+		Site: func(_ metainfo.InfoHash, answer *announce.Response) {
+			if own, moved := s.p.places.learn(answer); moved {
+				s.log.Info("a tracker says where this host is", "place", own)
+			}
+		},
+		Found: func(_ metainfo.InfoHash, peers []netip.AddrPort) { m.engine.AddPeers(peers) },
 	})
 	return m, err
 }

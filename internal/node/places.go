@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync"
 
+	"shoal/internal/bt/announce"
 	"shoal/internal/topology"
 )
 
@@ -14,21 +16,61 @@ type PlaceOptions struct {
 	Datacenter, Rack string // of this host; "": by its address, from the file
 }
 
-// places is what a process knows of where hosts are. It implements
-// swarm.Places.
+// maxTold bounds the addresses whose data centre trackers have named.
+const maxTold = 1 << 16
+
+// places is what a process knows of where hosts are: from its flags and its
+// file, and from trackers where those say nothing. It implements swarm.Places.
 type places struct {
 	file *topology.Map // nil: there is none
-	own  topology.Place
+
+	mu    sync.Mutex
+	own   topology.Place
+	fixed bool                  // own comes from flags or the file
+	told  map[netip.Addr]string // data centres by trackers
 }
 
 // Own is this host's place.
-func (p *places) Own() topology.Place { return p.own }
+func (p *places) Own() topology.Place {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.own
+}
+
+// learn takes what a tracker says of places. It returns this host's, and whether
+// that is news. Of trackers that disagree the last one counts.
+func (p *places) learn(answer *announce.Response) (own topology.Place, moved bool) {
+	located := answer.Located()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for addr, dc := range located {
+		if _, known := p.told[addr]; topology.CheckName(dc) == nil && (known || len(p.told) < maxTold) {
+			p.told[addr] = dc
+		}
+	}
+	dc := answer.Site.DC
+	if p.fixed || dc == p.own.Datacenter || topology.CheckName(dc) != nil {
+		return p.own, false
+	}
+	p.own = p.file.Complete(topology.Place{Datacenter: dc, Rack: p.own.Rack})
+	return p.own, true
+}
+
+// byTracker is the place of an address as far as trackers have named it.
+func (p *places) byTracker(addr netip.Addr) topology.Place {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.file.Complete(topology.Place{Datacenter: p.told[addr.Unmap()]})
+}
 
 // Of is a peer's place: what it says of itself, since it was told so by its
-// operator; else what the file says of its address.
+// operator; else what the file says of its address; else what a tracker does.
 func (p *places) Of(addr netip.Addr, said topology.Place) topology.Place {
 	if topology.CheckName(said.Datacenter) != nil {
-		return p.file.PlaceOf(addr)
+		if at := p.file.PlaceOf(addr); at.Known() {
+			return at
+		}
+		return p.byTracker(addr)
 	}
 	if topology.CheckName(said.Rack) != nil {
 		said.Rack = ""
@@ -40,7 +82,7 @@ func (p *places) Of(addr netip.Addr, said topology.Place) topology.Place {
 // places reads the file and finds out where this host is. listen is the address
 // that peers are told; not valid or unspecified: all of the host's count.
 func (o PlaceOptions) places(listen netip.Addr) (*places, error) {
-	p := &places{}
+	p := &places{told: map[netip.Addr]string{}}
 	if o.TopologyFile != "" {
 		var err error
 		if p.file, err = LoadTopology(o.TopologyFile); err != nil {
@@ -57,7 +99,7 @@ func (o PlaceOptions) places(listen netip.Addr) (*places, error) {
 			"add it there, or correct --datacenter", o.Datacenter)}
 	}
 	if o.Datacenter != "" {
-		p.own = p.file.Complete(topology.Place{Datacenter: o.Datacenter, Rack: o.Rack})
+		p.own, p.fixed = p.file.Complete(topology.Place{Datacenter: o.Datacenter, Rack: o.Rack}), true
 		return p, nil
 	}
 	addrs := []netip.Addr{listen}
@@ -68,7 +110,7 @@ func (o PlaceOptions) places(listen netip.Addr) (*places, error) {
 	if err != nil {
 		return nil, &ConfigError{o.TopologyFile, err}
 	}
-	p.own = own
+	p.own, p.fixed = own, own.Known()
 	if o.Rack != "" {
 		p.own.Rack = o.Rack
 	}

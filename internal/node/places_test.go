@@ -1,13 +1,18 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"shoal/internal/bt/announce"
+	"shoal/internal/bt/metainfo"
+	"shoal/internal/bt/tracker"
 	"shoal/internal/topology"
 )
 
@@ -90,5 +95,85 @@ func TestPlaceOfPeer(t *testing.T) {
 		if got := c.p.Of(netip.MustParseAddr(c.addr), c.said); got != c.want {
 			t.Errorf("%s says %+v: %+v, want %+v", c.addr, c.said, got, c.want)
 		}
+	}
+}
+
+// TestPlaceByTracker: flags and the file go before what a tracker says, and nonsense changes nothing.
+func TestPlaceByTracker(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "topology.yaml")
+	must(t, os.WriteFile(file, []byte(twoPlaces), 0o644))
+	at := netip.MustParseAddr
+	for _, c := range []struct {
+		o    PlaceOptions
+		dc   string
+		want topology.Place
+	}{
+		{PlaceOptions{}, "sin1", topology.Place{Datacenter: "sin1"}},
+		{PlaceOptions{Rack: "a7"}, "sin1", topology.Place{Datacenter: "sin1", Rack: "a7"}},
+		{PlaceOptions{}, "", topology.Place{}},
+		{PlaceOptions{}, "unknown", topology.Place{}},
+		{PlaceOptions{}, "a b", topology.Place{}},
+		{PlaceOptions{Datacenter: "x"}, "sin1", topology.Place{Datacenter: "x"}},
+		{PlaceOptions{TopologyFile: file}, "iad1", topology.Place{Region: "us", Datacenter: "iad1"}},
+	} {
+		p, err := c.o.places(at("127.0.9.9"))
+		must(t, err)
+		before := p.Own()
+		own, moved := p.learn(&announce.Response{Site: announce.Site{DC: c.dc, Epoch: 1}})
+		if own != c.want || p.Own() != c.want || moved != (before != c.want) {
+			t.Errorf("%+v told of %q: %+v (moved %v), want %+v", c.o, c.dc, own, moved, c.want)
+		}
+	}
+	p, err := PlaceOptions{TopologyFile: file}.places(at("127.0.1.1"))
+	must(t, err)
+	r := announce.Response{Site: announce.Site{DC: "iad1", Epoch: 1, V4: []byte{127, 0, 9, 1, 0, 1}}}
+	for addr, dc := range map[string]string{"127.0.9.2:1": "fra1", "127.0.9.3:1": "\x00", "127.0.2.7:1": "fra1"} {
+		r.Add(netip.MustParseAddrPort(addr))
+		r.Site.Place(&r.Site.At4, dc)
+	}
+	if own, moved := p.learn(&r); moved || own.Datacenter != "fra1" {
+		t.Errorf("a tracker moved a host that knows where it is to %v", own)
+	}
+	for addr, want := range map[string]topology.Place{
+		"127.0.9.1": {Region: "us", Datacenter: "iad1"}, // a member of the tracker's list
+		"127.0.9.2": {Region: "eu", Datacenter: "fra1"},
+		"127.0.9.3": {},
+		"127.0.2.7": {Region: "us", Datacenter: "iad1"}, // the file knows better
+	} {
+		if got := p.Of(at(addr), topology.Place{}); got != want {
+			t.Errorf("%s: %+v, want %+v", addr, got, want)
+		}
+	}
+}
+
+// TestOnlyTheTrackerHasTheFile: hosts without flags and without a file learn from the tracker where they and the
+// others are, and their ledgers show it.
+func TestOnlyTheTrackerHasTheFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "topology.yaml")
+	must(t, os.WriteFile(file, []byte(twoPlaces), 0o644))
+	ready := make(chan netip.AddrPort, 1)
+	background(t, func(ctx context.Context) error {
+		return Tracker(ctx, TrackerOptions{Options: tracker.Options{Listen: "127.0.0.1:0"}, TopologyFile: file, Ready: func(a netip.AddrPort) { ready <- a }})
+	})
+	r := newRelease(t, metainfo.Hybrid)
+	r.meta.Announce = [][]string{{"http://" + (<-ready).String() + "/announce"}}
+	must(t, os.WriteFile(r.file, r.meta.Encode(), 0o644))
+
+	seeding, getting := make(events, 100), make(events, 100)
+	seed := NewSeed(SeedOptions{Options: quiet("127.0.1.1:0", seeding), Files: []string{r.file}, Content: ContentOptions{Dir: r.dir}})
+	background(t, seed.Run)
+	seeding.wait(t, Serving)
+	dir := t.TempDir()
+	background(t, NewGet(GetOptions{Options: quiet("127.0.2.1:0", getting), Source: r.file, Content: ContentOptions{Dir: dir}, Seed: true}).Run)
+	done := getting.wait(t, Complete)
+	same(t, dir)
+	p := done.share.p
+	if got := p.places.Own(); got != (topology.Place{Datacenter: "iad1"}) {
+		t.Errorf("the host takes itself to be in %v", got)
+	}
+	p.account(time.Now())
+	by, links := p.ledger.figures()
+	if want := r.meta.Info.ContentLength(); by["fra1"].Down != want || links["fra1-iad1"].Down != want {
+		t.Errorf("by data centre %v, by link %v; want all %d bytes from fra1", by, links, want)
 	}
 }

@@ -3,6 +3,7 @@ package announce
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 
 	"shoal/internal/bt/bencode"
 )
@@ -11,7 +12,11 @@ import (
 const (
 	MaxMembers = 2000 // members of each address family
 	MaxDC      = 64   // bytes of a name
+	MaxNames   = 255  // data centres that one answer names
 )
+
+// Elsewhere is the index of a peer whose data centre is not known.
+const Elsewhere = MaxNames
 
 // Site is what a tracker tells a shoal peer that asked for it (HTTP only; docs/protocol.md, "What a tracker tells of
 // places"): the peer's data centre, and who in the swarm belongs to it. Members of unknown place belong together. The
@@ -23,6 +28,51 @@ type Site struct {
 	Self  netip.AddrPort // the member that the asker is
 	V4    []byte         // members in compact form, the asker included when the list was made after it came
 	V6    []byte         // those that have no IPv4 address
+
+	// Where the peers of the response are: for each of its V4 and V6 an index into Names, or one that is none.
+	Names    []string
+	At4, At6 []byte
+}
+
+// Place adds where a peer of the response is; an empty name is Elsewhere.
+func (s *Site) Place(at *[]byte, dc string) {
+	i := slices.Index(s.Names, dc)
+	switch {
+	case dc == "" || i < 0 && len(s.Names) == MaxNames:
+		i = Elsewhere
+	case i < 0:
+		i = len(s.Names)
+		s.Names = append(s.Names, dc)
+	}
+	*at = append(*at, byte(i))
+}
+
+// Located are the data centres of the addresses that the answer knows of: those of the peers that it hands out and
+// those of the members. Fresh memory.
+func (r *Response) Located() map[netip.Addr]string {
+	out := map[netip.Addr]string{}
+	put := func(ends []byte, size int, name func(i int) string) {
+		for i := 0; len(ends) >= size; i, ends = i+1, ends[size:] {
+			if dc := name(i); dc != "" {
+				out[Endpoint(ends[:size]).Addr()] = dc
+			}
+		}
+	}
+	s := &r.Site
+	at := func(at []byte) func(int) string {
+		return func(i int) string {
+			if i < len(at) && int(at[i]) < len(s.Names) {
+				return s.Names[at[i]]
+			}
+			return ""
+		}
+	}
+	put(r.V4, Size4, at(s.At4))
+	put(r.V6, Size6, at(s.At6))
+	own := func(int) string { return s.DC }
+	put(s.V4, Size4, own)
+	put(s.V6, Size6, own)
+	return out
 }
 
 // Members are the members of both families as values, without repeats and those that make no sense. Fresh memory.
@@ -34,8 +84,21 @@ func (s *Site) Members() []netip.AddrPort {
 // append adds the value of the key `shoal`.
 func (s *Site) append(dst []byte) []byte {
 	dst = append(dst, 'd')
+	if len(s.Names) > 0 {
+		dst = appendString(appendString(dst, "at"), s.At4)
+		if len(s.At6) > 0 {
+			dst = appendString(appendString(dst, "at6"), s.At6)
+		}
+	}
 	if s.DC != "" {
 		dst = appendString(appendString(dst, "dc"), s.DC)
+	}
+	if len(s.Names) > 0 {
+		dst = append(appendString(dst, "dcs"), 'l')
+		for _, name := range s.Names {
+			dst = appendString(dst, name)
+		}
+		dst = append(dst, 'e')
 	}
 	dst = appendKeyInt(dst, "epoch", s.Epoch)
 	dst = appendString(appendString(dst, "members"), s.V4)
@@ -68,7 +131,26 @@ func parseSite(v bencode.Value) (s Site) {
 	s.V4 = append(s.V4, whole(v4[:min(len(v4), MaxMembers*Size4)], Size4)...)
 	v6, _ := v.Get("members6").Bytes()
 	s.V6 = append(s.V6, whole(v6[:min(len(v6), MaxMembers*Size6)], Size6)...)
+	s.parseNames(v)
 	return s
+}
+
+// parseNames reads where the peers of the response are. A name that is none keeps its index.
+func (s *Site) parseNames(v bencode.Value) {
+	for name := range v.Get("dcs").List() {
+		if len(s.Names) == MaxNames {
+			break
+		}
+		dc := text(name)
+		if len(dc) > MaxDC {
+			dc = ""
+		}
+		s.Names = append(s.Names, dc)
+	}
+	at4, _ := v.Get("at").Bytes()
+	s.At4 = append(s.At4, at4[:min(len(at4), MaxPeers)]...)
+	at6, _ := v.Get("at6").Bytes()
+	s.At6 = append(s.At6, at6[:min(len(at6), MaxPeers)]...)
 }
 
 // Endpoint reads one peer in compact form; the zero value when it is none.

@@ -15,6 +15,8 @@ func TestSiteRoundTrip(t *testing.T) {
 		{},
 		{Epoch: 1},
 		{DC: "fra1", Epoch: 1_700_000_000, Total: 2, Self: self, V4: []byte("aaaaPPbbbbQQ")},
+		{DC: "b", Epoch: 9, V4: []byte{}, Names: []string{"fra1", "iad1"}, At4: []byte{1}},
+		{Epoch: 9, Names: []string{"fra1"}, At4: []byte{Elsewhere}, At6: []byte{0, 0}},
 		{Epoch: 5, Total: 3000, Self: netip.MustParseAddrPort("[fd00::1]:1"), V4: []byte("aaaaPP"), V6: bytes.Repeat([]byte("x"), 2*Size6)},
 	} {
 		in := Response{Interval: 1e9, V4: []byte("ccccRR"), TrackerID: "x", Site: s}
@@ -71,8 +73,37 @@ func TestParseSite(t *testing.T) {
 			t.Errorf("%.60s: got %+v, want %+v", c.in, got, c.want)
 		}
 	}
+	names := strings.Repeat("1:a", MaxNames+3)
+	r, err := ParseReply([]byte("d5:peers0:5:shoald2:at2:\x00\x013:dcsli1e" + names + "65:" + strings.Repeat("x", 65) + "e5:epochi7eee"))
+	if err != nil || len(r.Site.Names) != MaxNames || r.Site.Names[0] != "" || r.Site.Names[1] != "a" || string(r.Site.At4) != "\x00\x01" {
+		t.Errorf("names %q, %v", r.Site.Names, err)
+	}
 	s := Site{V4: []byte("aaaaPPaaaaPP\x00\x00\x00\x00\x00\x01bbbb\x00\x00")}
 	if m := s.Members(); len(m) != 1 || m[0].String() != "97.97.97.97:20560" {
 		t.Errorf("members %v", m)
+	}
+}
+
+// TestLocated: peers by their index, members by the data centre of the list; what is not told is left out.
+func TestLocated(t *testing.T) {
+	r := Response{V4: []byte("aaaaPPbbbbQQccccRRddddSS"), V6: bytes.Repeat([]byte("x"), Size6)}
+	for _, dc := range []string{"fra1", "", "iad1"} { // and nothing of d
+		r.Site.Place(&r.Site.At4, dc)
+	}
+	r.Site.Place(&r.Site.At6, "fra1")
+	r.Site.DC, r.Site.V4 = "sin1", []byte("eeeeTT")
+	got := r.Located()
+	want := map[netip.Addr]string{
+		netip.MustParseAddr("97.97.97.97"): "fra1", netip.MustParseAddr("99.99.99.99"): "iad1",
+		netip.MustParseAddr("7878:7878:7878:7878:7878:7878:7878:7878"): "fra1", netip.MustParseAddr("101.101.101.101"): "sin1",
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	for range 3 * MaxNames {
+		r.Site.Place(&r.Site.At4, strings.Repeat("x", len(r.Site.At4)))
+	}
+	if len(r.Site.Names) != MaxNames || r.Site.At4[len(r.Site.At4)-1] != Elsewhere {
+		t.Errorf("%d names, the last peer is at %d", len(r.Site.Names), r.Site.At4[len(r.Site.At4)-1])
 	}
 }

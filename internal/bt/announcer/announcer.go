@@ -46,9 +46,10 @@ type Options struct {
 	Partial func() bool
 	// Found hands on the peers of one response. Called from several goroutines; must not block long.
 	Found func(swarm metainfo.InfoHash, peers []netip.AddrPort)
-	// Site, if not nil, is told what a tracker of shoal says of our data centre, as often as it says so. Called
-	// from several goroutines, for an address family each; must not block long. Other trackers say nothing.
-	Site func(swarm metainfo.InfoHash, site announce.Site)
+	// Site, if not nil, is told what a tracker of shoal says of our data centre and of where peers are, as often as
+	// it says so, before Found is told of those peers. Called from several goroutines, for an address family each;
+	// must not block long, nor keep the answer. Other trackers say nothing.
+	Site func(swarm metainfo.InfoHash, answer *announce.Response)
 }
 
 // Announcer announces one release to its trackers. Its methods may be called from any goroutine.

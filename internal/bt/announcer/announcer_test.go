@@ -94,11 +94,11 @@ func TestSite(t *testing.T) {
 	told := make(chan announce.Site, 10)
 	a, err := New(Options{Tiers: [][]string{{f.http(t)}}, Swarms: []metainfo.InfoHash{hashA}, Log: slog.New(slog.DiscardHandler),
 		Stats: func() announce.Stats { return announce.Stats{} }, Found: func(metainfo.InfoHash, []netip.AddrPort) {},
-		Site: func(swarm metainfo.InfoHash, s announce.Site) {
+		Site: func(swarm metainfo.InfoHash, answer *announce.Response) {
 			if swarm != hashA {
 				t.Errorf("told of swarm %v", swarm)
 			}
-			told <- s
+			told <- answer.Site
 		}})
 	if err != nil {
 		t.Fatal(err)

@@ -93,7 +93,7 @@ func (l *line) turn(ctx context.Context) {
 	peers := 0
 	resp, err := l.net.announce(limited, &target, req, attempt, func(a announce.Response) {
 		if l.o.Site != nil && a.Site.Epoch > 0 {
-			l.o.Site(l.swarm, a.Site)
+			l.o.Site(l.swarm, &a)
 		}
 		if found := a.Peers(); len(found) > 0 {
 			peers += len(found)

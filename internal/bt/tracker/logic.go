@@ -59,9 +59,6 @@ func (d door) announce(now time.Time, from netip.Addr, r *announce.Request, out 
 	out.Interval = d.o.Interval
 	out.MinInterval = min(d.o.Interval/2, maxMinInterval)
 	out.ExternalIP = from
-	if dcs := d.o.Topology.Datacenters(); a.Shoal && a.Place >= 0 {
-		out.Site.DC = dcs[a.Place].Name
-	}
 	return nil
 }
 

@@ -142,8 +142,10 @@ func (t *Tracker) storeOptions() peerstore.Options {
 		SwarmPeers: t.o.Limits.SwarmPeers,
 		Peers:      t.o.Limits.Peers,
 		Lifetime:   uint32(lifetime(t.o.Interval) / time.Second),
-		Places:     len(t.o.Topology.Datacenters()),
 		Place:      func(a netip.Addr) int16 { return int16(t.o.Topology.Index(a)) },
+	}
+	for _, dc := range t.o.Topology.Datacenters() {
+		o.Names = append(o.Names, dc.Name)
 	}
 	if t.catalog != nil {
 		o.Keep = t.catalog.Has

@@ -161,10 +161,10 @@ func (t *table) members(dc int16, now uint32) memberList {
 
 // site fills in what a shoal peer is told of its data centre: who belongs to it, in both families, and where it
 // stands there itself.
-func (sw *swarm) site(a *Announce, now uint32, out *announce.Site) {
+func (sw *swarm) site(a *Announce, now uint32, dc string, out *announce.Site) {
 	v4, v6 := sw.v4.members(a.Place, now), sw.v6.members(a.Place, now)
-	*out = announce.Site{Epoch: int64(max(v4.epoch, v6.epoch)), Total: v4.total + v6.total,
-		V4: append(out.V4[:0], v4.ends...), V6: append(out.V6[:0], v6.ends...), Self: sw.self(a)}
+	out.DC, out.Epoch, out.Total, out.Self = dc, int64(max(v4.epoch, v6.epoch)), v4.total+v6.total, sw.self(a)
+	out.V4, out.V6 = append(out.V4[:0], v4.ends...), append(out.V6[:0], v6.ends...)
 }
 
 // self is the endpoint by which the asker stands in the list of members.

@@ -51,6 +51,38 @@ func TestSite(t *testing.T) {
 	want(ask('b', "10.0.0.2:2", 1, t0+41), t0+41, "10.0.0.2:2", "10.0.0.2:2")
 }
 
+// TestPlacesOfPeers: a shoal peer is told where those are that it is handed, others are not.
+func TestPlacesOfPeers(t *testing.T) {
+	o := options()
+	o.Names = []string{"fra1", "iad1"}
+	s := New(o)
+	for i, at := range []string{"10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1", "[fd00::4]:1"} {
+		a := who(byte(i), at)
+		a.Place = int16(i)
+		if i >= 2 {
+			a.Place = int16(i - 3) // unknown, and fra1
+		}
+		must(t, s, a, t0)
+	}
+	a := who('x', "10.0.0.9:9")
+	a.Place, a.Cross, a.Shoal = 1, true, true
+	got := must(t, s, a, t0)
+	located := got.Located()
+	want := map[netip.Addr]string{netip.MustParseAddr("10.0.0.1"): "fra1", netip.MustParseAddr("10.0.0.2"): "iad1", netip.MustParseAddr("fd00::4"): "fra1"}
+	for addr, dc := range want {
+		if located[addr] != dc {
+			t.Errorf("%v is in %q, want %q", addr, located[addr], dc)
+		}
+	}
+	if len(got.V4) != 3*announce.Size4 || len(got.Site.At4) != 3 || len(got.Site.At6) != 1 || got.Site.DC != "iad1" {
+		t.Errorf("got %+v", got)
+	}
+	a.Shoal = false
+	if got := must(t, s, a, t0); len(got.Site.At4)+len(got.Site.Names) > 0 {
+		t.Errorf("a stock client is told of places: %+v", got.Site)
+	}
+}
+
 // TestManyMembers bounds the list, and keeps nearly all of it when members come.
 func TestManyMembers(t *testing.T) {
 	s := New(Options{Swarms: 10, SwarmPeers: 100_000, Peers: 100_000, Lifetime: 100})

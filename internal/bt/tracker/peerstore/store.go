@@ -35,7 +35,15 @@ type Options struct {
 	Lifetime   uint32                       // seconds that a peer lives after an announce
 	Keep       func(metainfo.InfoHash) bool // swarms that are never dropped to make room; nil: none
 	Place      func(netip.Addr) int16       // data centre of a restored peer; nil: unknown
-	Places     int                          // data centres that there are
+	Names      []string                     // of the data centres that there are
+}
+
+// nameOf is the data centre of an index; empty when that is not known.
+func nameOf(names []string, dc int16) string {
+	if dc < 0 || int(dc) >= len(names) {
+		return ""
+	}
+	return names[dc]
 }
 
 const shards = 256
@@ -103,9 +111,9 @@ func (s *Store) Announce(a *Announce, now uint32, out *announce.Response) error 
 	}
 	n := sw.tally()
 	out.Seeds, out.Leeches, out.Downloaded = n.Seeds, n.Partial+n.Leeches, int(sw.completed)
-	sh.pick(s.o.Places+1, sw, a, out)
+	sh.pick(s.o.Names, sw, a, out)
 	if a.Shoal && !a.Stopped {
-		sw.site(a, now, &out.Site)
+		sw.site(a, now, nameOf(s.o.Names, a.Place), &out.Site)
 	}
 	return nil
 }
@@ -173,7 +181,7 @@ func (s *Store) evict(sh *shard) bool {
 func (s *Store) kept(h metainfo.InfoHash) bool { return s.o.Keep != nil && s.o.Keep(h) }
 
 // pick hands out peers of the asker's own family, then of the other one if it asks for them.
-func (sh *shard) pick(sites int, sw *swarm, a *Announce, out *announce.Response) {
+func (sh *shard) pick(names []string, sw *swarm, a *Announce, out *announce.Response) {
 	if a.Want <= 0 {
 		return
 	}
@@ -181,14 +189,14 @@ func (sh *shard) pick(sites int, sw *swarm, a *Announce, out *announce.Response)
 	if a.V6 {
 		own, other = other, own
 	}
-	asker := handout.Asker{Seed: a.Seed, Shoal: a.Shoal, Want: a.Want, Sites: sites}
-	asker.Want -= sh.pickFrom(own, a, asker, out)
+	asker := handout.Asker{Seed: a.Seed, Shoal: a.Shoal, Want: a.Want, Sites: len(names) + 1}
+	asker.Want -= sh.pickFrom(own, a, asker, names, out)
 	if a.Cross && asker.Want > 0 {
-		sh.pickFrom(other, a, asker, out)
+		sh.pickFrom(other, a, asker, names, out)
 	}
 }
 
-func (sh *shard) pickFrom(t *table, a *Announce, asker handout.Asker, out *announce.Response) int {
+func (sh *shard) pickFrom(t *table, a *Announce, asker handout.Asker, names []string, out *announce.Response) int {
 	if t.len() == 0 {
 		return 0
 	}
@@ -201,15 +209,18 @@ func (sh *shard) pickFrom(t *table, a *Announce, asker handout.Asker, out *annou
 	if far && own >= 0 {
 		t.tell(int(asker.Self[own]))
 	}
-	list, ids := &out.V4, &out.IDs4
+	list, ids, at := &out.V4, &out.IDs4, &out.Site.At4
 	if t.size == announce.Size6 {
-		list, ids = &out.V6, &out.IDs6
+		list, ids, at = &out.V6, &out.IDs6, &out.Site.At6
 	}
 	for _, slot := range sh.slots {
 		t.handed[slot]++
 		*list = append(*list, t.end(int(slot))...)
 		if a.IDs {
 			*ids = append(*ids, t.meta[slot].id[:]...)
+		}
+		if a.Shoal {
+			out.Site.Place(at, nameOf(names, t.dc(int(slot))))
 		}
 	}
 	return len(sh.slots)

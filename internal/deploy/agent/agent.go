@@ -1,0 +1,166 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"shoal"
+	"shoal/internal/deploy/release"
+)
+
+// Options are what an agent is made of.
+type Options struct {
+	Config   Config
+	Station  shoal.Station
+	Fetcher  Fetcher
+	Hooks    Hooks    // nil: Commands
+	Verifier Verifier // nil: nobody has to sign
+	Software string   // version of shoal
+	Log      *slog.Logger
+	// Alive is called at least every second while all is well. May be nil.
+	Alive func()
+	Pace  Pace
+}
+
+// Pace is how often things are done. The zero value is what a fleet wants.
+type Pace struct {
+	Tick    time.Duration // looks at the disk for what other hands did; default 1 s
+	Quiet   time.Duration // between reports while nothing happens; default a quarter of shoal.OfflineAfter
+	Busy    time.Duration // between reports while bytes move; default 3 s
+	Retry   time.Duration // before the second try of what failed, doubled up to a hundredfold; default 3 s
+	Sweep   time.Duration // between two gc; default 10 min
+	Reports time.Duration // at least between two reports; default 100 ms
+}
+
+func (p *Pace) setDefaults() {
+	p.Tick = cmp.Or(p.Tick, time.Second)
+	p.Quiet = cmp.Or(p.Quiet, shoal.OfflineAfter/4)
+	p.Busy = cmp.Or(p.Busy, 3*time.Second)
+	p.Retry = cmp.Or(p.Retry, 3*time.Second)
+	p.Sweep = cmp.Or(p.Sweep, 10*time.Minute)
+	p.Reports = cmp.Or(p.Reports, 100*time.Millisecond)
+}
+
+// Agent is made by New and works while Run does.
+type Agent struct {
+	o     Options
+	store *release.Store
+	root  *os.Root
+	lock  *os.File
+	rec   *record
+}
+
+// ErrTaken says that another agent is at work on the root.
+var ErrTaken = errors.New("another agent is at work on this root")
+
+// New takes the root for this process and reads the record: what is wrong with
+// them is an error here. An agent that is not run must be closed.
+func New(o Options) (_ *Agent, err error) {
+	if err := o.Config.Check(); err != nil {
+		return nil, err
+	}
+	o.Pace.setDefaults()
+	if o.Hooks == nil {
+		o.Hooks = Commands{}
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	a := &Agent{o: o}
+	defer func() {
+		if err != nil {
+			a.Close()
+		}
+	}()
+	if a.store, err = release.Open(o.Config.Root, release.Options{Log: o.Log}); err != nil {
+		return nil, err
+	}
+	if a.root, err = os.OpenRoot(o.Config.Root); err != nil {
+		return nil, err
+	}
+	if err := a.root.Mkdir(hidden, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	if err := a.take(); err != nil {
+		return nil, err
+	}
+	var setAside error
+	if a.rec, setAside, err = readRecord(a.root); err != nil {
+		return nil, err
+	}
+	if setAside != nil {
+		o.Log.Error("starts without its record", "err", setAside)
+	}
+	// Also tells whether the disk can be written to; a full one can be again.
+	if err := a.rec.write(a.root); err != nil && !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EDQUOT) {
+		return nil, err
+	}
+	return a, nil
+}
+
+// take locks the root for the life of the process (flock(2)).
+func (a *Agent) take() error {
+	f, err := a.root.OpenFile(lockFile, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	a.lock = f
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		b := make([]byte, 32)
+		n, _ := f.ReadAt(b, 0) // only for the message
+		return fmt.Errorf("%w: %s is held by process %s; stop it, or give this one a root of its own",
+			ErrTaken, filepath.Join(a.o.Config.Root, lockFile), cmp.Or(strings.TrimSpace(string(b[:n])), "unknown"))
+	}
+	if err != nil {
+		return &fs.PathError{Op: "lock", Path: lockFile, Err: err}
+	}
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(f, os.Getpid())
+	return err
+}
+
+// Instance is the random name that this root's agent has, kept on disk.
+func (a *Agent) Instance() string { return a.rec.Instance }
+
+// Close gives the root back.
+func (a *Agent) Close() {
+	if a.lock != nil {
+		_ = a.lock.Close() // and with it the lock
+	}
+	if a.root != nil {
+		_ = a.root.Close() // nothing was written through it
+	}
+	if a.store != nil {
+		_ = a.store.Close() // the same
+	}
+}
+
+// Run works until ctx ends. It returns nil then; other errors are of the disk,
+// where going on makes no sense.
+func (a *Agent) Run(ctx context.Context) error {
+	defer a.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	l := newLoop(ctx, a)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	t := &talk{o: &a.o, instance: a.rec.Instance, events: l.events, reports: make(chan shoal.Report, 1), again: make(chan struct{}, 1)}
+	l.reports = t.reports
+	wg.Go(func() { t.listen(ctx) })
+	wg.Go(func() { t.tell(ctx) })
+	return l.run(ctx)
+}

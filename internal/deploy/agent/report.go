@@ -1,0 +1,117 @@
+package agent
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"shoal"
+	"shoal/internal/deploy/release"
+)
+
+// report sends what the host is now if it is time to: at once when something
+// happened, often while bytes move, now and then as a sign of life.
+func (l *loop) report(now time.Time) {
+	if l.session == 0 || l.sending || now.Sub(l.sentAt) < l.o.Pace.Reports {
+		return
+	}
+	pace := l.o.Pace.Quiet
+	for _, a := range l.apps {
+		if a.job != nil && !a.job.routine {
+			pace = min(pace, l.o.Pace.Busy)
+		}
+	}
+	if l.offline {
+		pace = l.o.Pace.Busy // it is tried again, soon but not at once
+	}
+	if (!l.dirty || l.offline) && now.Sub(l.sentAt) < pace {
+		return
+	}
+	l.seq++
+	l.dirty, l.sending, l.sentAt = false, true, now
+	l.reports <- l.snapshot(now) // has room: only one is on its way
+}
+
+// snapshot is all that the host says of itself.
+func (l *loop) snapshot(now time.Time) shoal.Report {
+	r := shoal.Report{Host: l.o.Config.Host, Session: l.session, Seq: l.seq, Free: l.free()}
+	for _, a := range l.apps {
+		if a.listing.Current == "" && len(a.listing.Releases) == 0 && a.rec.Taken == (shoal.OrderID{}) {
+			continue
+		}
+		r.Apps = append(r.Apps, l.describe(a, now))
+	}
+	slices.SortFunc(r.Apps, func(x, y shoal.AppReport) int { return cmp.Compare(x.App, y.App) })
+	return r
+}
+
+func (l *loop) describe(a *app, now time.Time) shoal.AppReport {
+	out := shoal.AppReport{App: a.name, Live: a.listing.Current, Taken: a.rec.Taken}
+	if a.rec.Switch == nil && a.rec.HealthOf == a.listing.Current {
+		out.Health = a.rec.Health
+	}
+	for _, r := range a.listing.Releases {
+		if r.State != release.Staging {
+			out.Staged = append(out.Staged, r.Version)
+		}
+	}
+	if a.rec.Failure != nil {
+		f := a.rec.Failure.Failure
+		out.Failure = &f
+	}
+	switch d := next(l.view(a)); {
+	case l.unsaved != nil || a.fault != nil:
+		out.Work = &shoal.Work{Version: d.Version, Step: shoal.StepPlan, Detail: oneLine(errors.Join(l.unsaved, a.fault).Error())}
+		if errors.Is(l.unsaved, unix.ENOSPC) {
+			out.Work.Cause = shoal.CauseNoSpace
+		}
+	case a.job != nil && !a.job.routine:
+		out.Work = l.working(a, now)
+	case now.Before(a.retryAt) && (d.Do == learn || d.Do == fetch):
+		out.Work = &shoal.Work{Version: d.Version, Step: stepOf(d.Do), Detail: "tries again in " + time.Until(a.retryAt).Round(time.Second).String()}
+		if f := a.rec.Failure; f != nil {
+			out.Work.Detail += ": " + f.Reason
+		}
+	}
+	return out
+}
+
+// working is what an app's deed is at.
+func (l *loop) working(a *app, now time.Time) *shoal.Work {
+	w := shoal.Work{Version: a.job.Version, Step: stepOf(a.job.Do), For: now.Sub(a.job.began)}
+	if a.job.Do == fetch {
+		p := l.o.Fetcher.Progress(a.name, a.job.Version)
+		w.Done, w.Total, w.Rate, w.Peers, w.Cause, w.Detail = p.Done, p.Total, p.Rate, p.Peers, p.Cause, p.Detail
+		if l.orders.Stopped || a.order.Hold {
+			w.Detail = "held"
+		}
+	}
+	return &w
+}
+
+// stepOf is the step that a deed belongs to, as people know it.
+func stepOf(d verb) shoal.Step {
+	switch d {
+	case learn:
+		return shoal.StepPlan
+	case fetch:
+		return shoal.StepFetch
+	case runPre:
+		return shoal.StepHooks
+	case check:
+		return shoal.StepHealth
+	}
+	return shoal.StepActivate
+}
+
+// free is the room where releases go; 0 if nobody knows.
+func (l *loop) free() int64 {
+	var st unix.Statfs_t
+	if err := unix.Statfs(l.o.Config.Root, &st); err != nil {
+		return 0
+	}
+	return int64(st.Bavail) * int64(st.Bsize)
+}

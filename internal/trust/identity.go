@@ -62,6 +62,25 @@ func IdentityOf(cert *x509.Certificate) (Identity, error) {
 	return i, shoal.CheckHost(name)
 }
 
+// Check verifies a chain, its leaf first, by the authorities at a time, and says
+// who it speaks for.
+func Check(chain []*x509.Certificate, authorities *x509.CertPool, usage x509.ExtKeyUsage, now time.Time) (Identity, error) {
+	if len(chain) == 0 {
+		return Identity{}, errors.New("no certificate was shown")
+	}
+	between := x509.NewCertPool()
+	for _, c := range chain[1:] {
+		between.AddCert(c)
+	}
+	_, err := chain[0].Verify(x509.VerifyOptions{
+		Roots: authorities, Intermediates: between, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{usage},
+	})
+	if err != nil {
+		return Identity{}, err
+	}
+	return IdentityOf(chain[0])
+}
+
 // serialBytes are 8 of time and 8 random ones: RFC 5280 (4.1.2.2) allows 20.
 const serialBytes = 16
 

@@ -100,19 +100,15 @@ func ParseKeys(text []byte) (Keys, error) {
 	return keys, nil
 }
 
-// Verify tells why a signature does not vouch for a release; nil when one of
-// the keys made it. id is the ContentID of the metafile that was received.
-func (k Keys) Verify(app, version, id string, serial uint64, signature []byte) error {
-	name := app + "@" + version
-	switch {
-	case len(signature) == 0:
-		return fmt.Errorf("%s is not signed, and this host takes only what is", name)
-	case len(signature) > shoal.MaxSignature:
-		return fmt.Errorf("%s: a signature of %d bytes, more than %d", name, len(signature), shoal.MaxSignature)
+// Verify tells why a signature does not vouch for a message, which is the
+// shoal.Statement of what was received; nil when one of the keys made it.
+func (k Keys) Verify(message, signature []byte) error {
+	if len(signature) > shoal.MaxSignature {
+		return fmt.Errorf("it has %d bytes, more than %d", len(signature), shoal.MaxSignature)
 	}
 	var s minisign.Signature
 	if err := s.UnmarshalText(signature); err != nil {
-		return fmt.Errorf("%s: its signature cannot be read: %w", name, err)
+		return fmt.Errorf("it cannot be read: %w", err)
 	}
 	known := false
 	for _, key := range k {
@@ -120,12 +116,12 @@ func (k Keys) Verify(app, version, id string, serial uint64, signature []byte) e
 			continue
 		}
 		known = true
-		if minisign.Verify(key, shoal.Statement(app, version, id, serial), signature) {
+		if minisign.Verify(key, message, signature) {
 			return nil
 		}
 	}
 	if !known {
-		return fmt.Errorf("%s is signed with key %016X, which this host does not trust", name, s.KeyID)
+		return fmt.Errorf("it is of key %016X, which this host does not trust", s.KeyID)
 	}
-	return fmt.Errorf("%s: the signature of key %016X is not over this content, name and serial: it or the metafile was changed", name, s.KeyID)
+	return fmt.Errorf("it is of key %016X, but not over this content, name and serial: it or the metafile was changed", s.KeyID)
 }

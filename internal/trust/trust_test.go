@@ -159,35 +159,58 @@ func talk(t *testing.T, server, client *tls.Config) (atServer, atClient error) {
 	return <-done, err
 }
 
-func TestPeers(t *testing.T) {
+// TestCheck says who is a member, for either end of a connection.
+func TestCheck(t *testing.T) {
 	now, a, b := time.Now(), authority(t), authority(t)
-	web1, web2 := join(t, a, Host, "web-1", now), join(t, a, Host, "web-2", now)
 	source := must[*ServerCertificate](t)(a.Serve("s1", nil))
+	web := join(t, a, Host, "web-1", now)
+	nameless := must[*x509.Certificate](t)(x509.ParseCertificate(leafOf(t, web).Certificate[0]))
+	nameless.URIs = nil
+	if _, err := IdentityOf(nameless); err == nil {
+		t.Error("a certificate that names nobody is nobody's")
+	}
 	for _, c := range []struct {
-		name           string
-		server, client Holder
-		admit          func(Identity) error
-		ok             bool
+		name   string
+		holder shower
+		at     time.Time
+		want   string
 	}{
-		{"two hosts", web1, web2, nil, true},
-		{"a host and the source", web1, source, nil, true},
-		{"the source and a pusher", source, join(t, a, Pusher, "build-1", now), nil, true},
-		{"a foreign fleet", web1, join(t, b, Host, "web-2", now), nil, false},
-		{"an expired certificate", web1, join(t, a, Host, "web-3", now.Add(-hostLife-time.Hour)), nil, false},
-		{"no certificate", web1, must[*Wallet](t)(OpenWallet(t.TempDir())), nil, false},
-		{"a host that is not wanted", web1, web2, func(i Identity) error { return errors.New("forgotten") }, false},
+		{"a host", web, now, "host:web-1"},
+		{"a host, on a clock that is behind", web, now.Add(-backdate / 2), "host:web-1"},
+		{"a server", source, now, "server:s1"},
+		{"a pusher", join(t, a, Pusher, "build-1", now), now, "pusher:build-1"},
+		{"of a foreign fleet", join(t, b, Host, "web-2", now), now, ""},
+		{"expired", web, now.Add(hostLife + time.Second), ""},
 	} {
-		for _, turned := range []bool{false, true} {
-			server, client := c.server, c.client
-			if turned {
-				server, client = client, server
-			}
-			s, cl := talk(t, PeerTLS(server, c.admit), PeerTLS(client, c.admit))
-			if ok := s == nil && cl == nil; ok != c.ok {
-				t.Errorf("%s (turned %v): at the server %v, at the client %v", c.name, turned, s, cl)
+		for _, usage := range []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth} {
+			id, err := Check(chainOf(t, c.holder), a.Pool(), usage, c.at)
+			if (err == nil) != (c.want != "") || err == nil && id.String() != c.want {
+				t.Errorf("%s: %v %v, want %q", c.name, id, err, c.want)
 			}
 		}
 	}
+	if _, err := Check(nil, a.Pool(), x509.ExtKeyUsageClientAuth, now); err == nil {
+		t.Error("no certificate is nobody's")
+	}
+}
+
+// shower shows a certificate.
+type shower interface {
+	Certificate() (*tls.Certificate, error)
+}
+
+func leafOf(t *testing.T, h shower) *tls.Certificate {
+	t.Helper()
+	return must[*tls.Certificate](t)(h.Certificate())
+}
+
+func chainOf(t *testing.T, h shower) []*x509.Certificate {
+	t.Helper()
+	var chain []*x509.Certificate
+	for _, der := range leafOf(t, h).Certificate {
+		chain = append(chain, must[*x509.Certificate](t)(x509.ParseCertificate(der)))
+	}
+	return chain
 }
 
 func TestClients(t *testing.T) {
@@ -202,7 +225,7 @@ func TestClients(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		anchor Anchor
-		holder Holder
+		holder shower
 		ok     bool
 	}{
 		{"pinned", anchor(a.Pin().String()), server, true},
@@ -248,8 +271,10 @@ func TestRotation(t *testing.T) {
 	for step, text := range [][]byte{append(oldText, newCert...), append(newText, oldCert...), newText} {
 		a := must[*Authority](t)(ParseAuthority(text))
 		s := must[*ServerCertificate](t)(a.Serve("s1", nil))
-		if at, from := talk(t, PeerTLS(s, nil), PeerTLS(host, nil)); at != nil || from != nil {
-			t.Fatalf("step %d: %v, %v", step, at, from)
+		_, takesHost := Check(chainOf(t, host), a.Pool(), x509.ExtKeyUsageClientAuth, now)
+		_, takesServer := Check(chainOf(t, s), host.Authorities(), x509.ExtKeyUsageServerAuth, now)
+		if takesHost != nil || takesServer != nil {
+			t.Fatalf("step %d: %v, %v", step, takesHost, takesServer)
 		}
 		if err := host.Keep(must[shoal.Credentials](t)(a.Issue(Host, "web-1", must[[]byte](t)(host.Request()), now))); err != nil {
 			t.Fatal(err)
@@ -343,29 +368,6 @@ func TestTokens(t *testing.T) {
 	}
 }
 
-func TestRoles(t *testing.T) {
-	roles := []shoal.Role{shoal.Viewer, shoal.Pusher, shoal.Approver, shoal.Operator, shoal.Admin, shoal.Agent, shoal.Joiner, "", "root"}
-	want := map[shoal.Role]string{
-		shoal.Viewer: "viewer", shoal.Pusher: "viewer pusher", shoal.Approver: "viewer approver",
-		shoal.Operator: "viewer pusher approver operator", shoal.Admin: "viewer pusher approver operator admin",
-		shoal.Agent: "agent", shoal.Joiner: "joiner", "": "", "root": "root",
-	}
-	for _, has := range roles {
-		var got []string
-		for _, needed := range roles {
-			if Covers(has, needed) {
-				got = append(got, string(needed))
-			}
-		}
-		if text := strings.Join(got, " "); text != want[has] {
-			t.Errorf("%q covers %q, want %q", has, text, want[has])
-		}
-	}
-	if p := (shoal.Principal{Apps: []string{"web"}}); !InScope(p, "web") || InScope(p, "db") || !InScope(shoal.Principal{}, "db") {
-		t.Error("scope")
-	}
-}
-
 func TestSignatures(t *testing.T) {
 	public, secret, err := NewSigningKey("")
 	if err != nil {
@@ -379,28 +381,28 @@ func TestSignatures(t *testing.T) {
 	keys := must[Keys](t)(ParseKeys(append(other, public...)))
 	id := ContentID([]byte("d4:name3:webe"))
 	sig := key.Sign("web", "1.2.3", id, 7)
-	if err := keys.Verify("web", "1.2.3", id, 7, sig); err != nil {
+	if err := keys.Verify(shoal.Statement("web", "1.2.3", id, 7), sig); err != nil {
 		t.Fatal(err)
 	}
 	broken := []byte(strings.Replace(string(sig), "\ntrusted comment: shoal web", "\ntrusted comment: shoal db", 1))
 	for _, c := range []struct {
-		name, app, version, id string
-		serial                 uint64
-		keys                   Keys
-		sig                    []byte
-		want                   string
+		name    string
+		message []byte
+		keys    Keys
+		sig     []byte
+		want    string
 	}{
-		{"another app", "db", "1.2.3", id, 7, keys, sig, "was changed"},
-		{"another version", "web", "1.2.4", id, 7, keys, sig, "was changed"},
-		{"another content", "web", "1.2.3", ContentID(nil), 7, keys, sig, "was changed"},
-		{"another serial", "web", "1.2.3", id, 8, keys, sig, "was changed"},
-		{"another comment", "web", "1.2.3", id, 7, keys, broken, "was changed"},
-		{"a foreign key", "web", "1.2.3", id, 7, must[Keys](t)(ParseKeys(other)), sig, "does not trust"},
-		{"no signature", "web", "1.2.3", id, 7, keys, nil, "is not signed"},
-		{"noise", "web", "1.2.3", id, 7, keys, []byte("noise"), "cannot be read"},
-		{"too long", "web", "1.2.3", id, 7, keys, make([]byte, shoal.MaxSignature+1), "more than"},
+		{"another app", shoal.Statement("db", "1.2.3", id, 7), keys, sig, "was changed"},
+		{"another version", shoal.Statement("web", "1.2.4", id, 7), keys, sig, "was changed"},
+		{"another content", shoal.Statement("web", "1.2.3", ContentID(nil), 7), keys, sig, "was changed"},
+		{"another serial", shoal.Statement("web", "1.2.3", id, 8), keys, sig, "was changed"},
+		{"another comment", shoal.Statement("web", "1.2.3", id, 7), keys, broken, "was changed"},
+		{"a foreign key", shoal.Statement("web", "1.2.3", id, 7), must[Keys](t)(ParseKeys(other)), sig, "does not trust"},
+		{"no signature", nil, keys, nil, "cannot be read"},
+		{"noise", nil, keys, []byte("noise"), "cannot be read"},
+		{"too long", nil, keys, make([]byte, shoal.MaxSignature+1), "more than"},
 	} {
-		if err := c.keys.Verify(c.app, c.version, c.id, c.serial, c.sig); err == nil || !strings.Contains(err.Error(), c.want) {
+		if err := c.keys.Verify(c.message, c.sig); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
 	}
@@ -423,7 +425,7 @@ func TestSigningKeyFiles(t *testing.T) {
 		t.Errorf("with another password: %v", err)
 	}
 	key := must[SigningKey](t)(ParseSigningKey([]byte(lockedKey), "horse"))
-	if err := must[Keys](t)(ParseKeys([]byte(lockedPublic))).Verify("a", "1", "x", 1, key.Sign("a", "1", "x", 1)); err != nil {
+	if err := must[Keys](t)(ParseKeys([]byte(lockedPublic))).Verify(shoal.Statement("a", "1", "x", 1), key.Sign("a", "1", "x", 1)); err != nil {
 		t.Error(err)
 	}
 	for _, text := range []string{"", "untrusted comment: x\n", "AAAA", strings.Repeat(strings.SplitN(lockedPublic, "\n", 2)[1], maxKeys+1)} {
@@ -459,6 +461,6 @@ func FuzzIdentity(f *testing.F) {
 		_, _, _ = parsePEM(text)
 		_, _, _ = ParsePin(pin)
 		_, _ = keyOf(text)
-		_ = Keys{}.Verify("a", "1", "x", 1, text)
+		_ = Keys{}.Verify(nil, text)
 	})
 }

@@ -80,6 +80,8 @@ var layers = []rule{
 		why: "switching versions on a host must work with the network down"},
 	{from: "internal/deploy/controller", to: "net/http html/template",
 		why: "the controller runs rollouts; how they are asked for and shown is the front's"},
+	{from: "internal/front/api", to: "internal/", except: "internal/trust internal/topology internal/schedule internal/quantity internal/atomicfile",
+		why: "the API asks the root's interfaces: what stands behind them is given to it"},
 	{from: "internal/front/web", to: "internal/", except: "internal/front/ internal/topology internal/schedule internal/quantity",
 		why: "pages know the root's interfaces only"},
 	{from: "*", to: "internal/killpoint", direct: true,

@@ -10,10 +10,10 @@ import (
 	"shoal/internal/deploy/release"
 )
 
-// Verifier tells whether a signature over a message is one that this host asks
-// for; the error says what is wrong with it.
+// Verifier tells whether a signature over a release's shoal.Statement is one that
+// this host asks for; the error says what is wrong with it.
 type Verifier interface {
-	Verify(message, signature []byte) error
+	Verify(app, version, id string, serial uint64, signature []byte) error
 }
 
 // admit judges what the control plane says of a release, before its first byte
@@ -39,7 +39,7 @@ func admit(b shoal.Bundle, app, version string, c *Config, v Verifier, floor uin
 		if len(bytes.TrimSpace(b.Signature)) == 0 {
 			return nil, origin{}, errors.New("it is not signed, and this host asks for a signature")
 		}
-		if err := v.Verify(shoal.Statement(app, version, id, b.Serial), b.Signature); err != nil {
+		if err := v.Verify(app, version, id, b.Serial, b.Signature); err != nil {
 			return nil, origin{}, fmt.Errorf("its signature does not hold: %w", err)
 		}
 	}

@@ -23,7 +23,6 @@ import (
 type Options struct {
 	Config   Config
 	Station  shoal.Station
-	Fetcher  Fetcher
 	Hooks    Hooks    // nil: Commands
 	Verifier Verifier // nil: nobody has to sign
 	Software string   // version of shoal
@@ -149,12 +148,12 @@ func (a *Agent) Close() {
 	}
 }
 
-// Run works until ctx ends. It returns nil then; other errors are of the disk,
+// Run works until ctx ends, with f to move the bytes. It returns nil then; other errors are of the disk,
 // where going on makes no sense.
-func (a *Agent) Run(ctx context.Context) error {
+func (a *Agent) Run(ctx context.Context, f Fetcher) error {
 	defer a.Close()
 	ctx, cancel := context.WithCancel(ctx)
-	l := newLoop(ctx, a)
+	l := newLoop(ctx, a, f)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()

@@ -66,12 +66,12 @@ func TestRoleAgent(t *testing.T) {
 		st.register(t, d, "web", v, uint64(n+1))
 	}
 	o := toldConfig(root, dir)
-	o.Station, o.Fetcher = st, newSwarm(d)
+	o.Station = st
 	a, err := New(o)
 	must(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
-	go func() { done <- a.Run(ctx) }()
+	go func() { done <- a.Run(ctx, newSwarm(d)) }()
 	for n, s := range story()[from:] {
 		st.order(s.order)
 		st.await(t, fmt.Sprint("the end of step ", from+n), s.until)

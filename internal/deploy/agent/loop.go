@@ -15,6 +15,7 @@ import (
 // else reaches it as an event.
 type loop struct {
 	*Agent
+	fetcher Fetcher
 	ctx     context.Context // of the deeds
 	events  chan event
 	reports chan<- shoal.Report
@@ -64,8 +65,8 @@ type job struct {
 	routine bool // a check of a release that is live and well
 }
 
-func newLoop(ctx context.Context, a *Agent) *loop {
-	l := &loop{Agent: a, ctx: ctx, events: make(chan event), apps: map[string]*app{}, seeding: map[string]Held{}, dirty: true}
+func newLoop(ctx context.Context, a *Agent, f Fetcher) *loop {
+	l := &loop{Agent: a, fetcher: f, ctx: ctx, events: make(chan event), apps: map[string]*app{}, seeding: map[string]Held{}, dirty: true}
 	l.orders = a.rec.Orders
 	return l
 }
@@ -109,7 +110,7 @@ func (l *loop) drain(end func()) {
 		select {
 		case <-l.events:
 		case <-done:
-			l.o.Fetcher.Seed(nil)
+			l.fetcher.Seed(nil)
 			return
 		}
 	}
@@ -227,7 +228,7 @@ func (l *loop) hold() {
 		}
 	}
 	slices.Sort(held)
-	l.o.Fetcher.Hold(held, l.orders.Stopped)
+	l.fetcher.Hold(held, l.orders.Stopped)
 }
 
 func (l *loop) view(a *app) view {

@@ -33,7 +33,7 @@ func (l *loop) seed() {
 			list = append(list, want[name])
 		}
 	}
-	l.o.Fetcher.Seed(list)
+	l.fetcher.Seed(list)
 }
 
 // held is what is needed to serve a release; without Meta it cannot be.

@@ -155,7 +155,7 @@ func (l *loop) fetch(ctx context.Context, name, version string, known *lesson, f
 		}
 		from.introduce(meta)
 	}
-	_, err = a.Stage(ctx, version, meta, l.o.Fetcher.Content(name, version))
+	_, err = a.Stage(ctx, version, meta, l.fetcher.Content(name, version))
 	switch {
 	case errors.Is(err, ErrNoSpace):
 		return &refusal{step: shoal.StepPlan, err: err}

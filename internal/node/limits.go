@@ -156,6 +156,18 @@ func (l *limits) traffic(now time.Time, moved int64, hosts int) {
 	l.hosts = hosts
 }
 
+// binds tells whether a limit on what comes in is what a rate is at.
+func (l *limits) binds(bytesPerSecond int64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for n, e := range l.table {
+		if n.Direction == limit.Down && e.now > 0 && bytesPerSecond >= e.now/10*8 {
+			return true
+		}
+	}
+	return false
+}
+
 // yield sets the governor's cap on everything; 0: none.
 func (l *limits) yield(bytesPerSecond int64) {
 	l.mu.Lock()

@@ -147,9 +147,9 @@ func (m *member) fetch(ctx context.Context) error {
 
 // untilPaused ends the membership when an operator pauses the process.
 func (m *member) untilPaused(ctx context.Context) error {
-	for m.p.gate.until(ctx, true) {
+	for m.gate.until(ctx, true) {
 		m.finishing.Lock()
-		still := m.p.gate.isPaused()
+		still := m.gate.isPaused()
 		m.finishing.Unlock()
 		if still {
 			return errPaused

@@ -170,7 +170,7 @@ func open(ctx context.Context, o Options) (*process, error) {
 	}
 	p := &process{
 		Options: o, in: in, budget: peerconn.NewBudget(bufferBudget),
-		places: where, limits: newLimits(o.Limits, o.Ramp, where), ledger: newLedger(where), gate: newGate(),
+		places: where, limits: newLimits(o.Limits, o.Ramp, where), ledger: newLedger(where), gate: newGate(nil),
 	}
 	rand.Read(p.id[copy(p.id[:], clientID):]) // never fails (crypto/rand)
 	var key [4]byte

@@ -57,6 +57,7 @@ type share struct {
 	readOnly bool                // seed: content must be there, nothing is written
 	stay     bool                // go on serving after completion
 	command  string
+	gate     *gate // lets it take part, or not
 	log      *slog.Logger
 
 	finishing sync.Mutex // held from completion until the command has ended: no pause may break it off
@@ -65,13 +66,14 @@ type share struct {
 
 	state    atomic.Pointer[string]
 	checked  atomic.Int64
+	cramped  atomic.Bool // waits for room on the disk
 	complete atomic.Bool
 	torrent  atomic.Pointer[swarm.Torrent]
 }
 
 // newShare binds a metafile to this process. Nothing happens before run.
 func (p *process) newShare(meta *metainfo.Metafile, o ContentOptions) *share {
-	return &share{p: p, o: o, meta: meta, log: p.Log.With("name", meta.Info.Name)}
+	return &share{p: p, o: o, meta: meta, gate: p.gate, log: p.Log.With("name", meta.Info.Name)}
 }
 
 func (s *share) name() string { return s.meta.Info.Name }
@@ -182,7 +184,7 @@ func (s *share) serve(ctx context.Context, disk *storage.Disk, hashes *metainfo.
 		}
 		s.enter(paused)
 		s.log.Info("paused")
-		if !s.p.gate.until(ctx, false) {
+		if !s.gate.until(ctx, false) {
 			return nil
 		}
 		s.log.Info("resumed")
@@ -240,7 +242,10 @@ func (s *share) whenRoom(ctx context.Context, disk *storage.Disk, work func(cont
 			return err
 		}
 		s.log.Warn("waits until there is room on the disk", "err", err)
-		if err := disk.WaitSpace(ctx); err != nil {
+		s.cramped.Store(true)
+		err = disk.WaitSpace(ctx)
+		s.cramped.Store(false)
+		if err != nil {
 			return err
 		}
 	}

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"shoal/internal/bt/peertls/testca"
 )
 
 // TestMain lets the scripts run this test binary under the name shoal.
@@ -34,6 +36,7 @@ func TestMain(m *testing.M) {
 //	await-file FILE TEXT     waits until the file holds TEXT
 //	await-socket SOCKET      waits until somebody answers at a Unix socket
 //	await-ctl RE ARGS...     waits until shoal ctl stats prints RE
+//	certify DIR...           makes a CA, and in each DIR a certificate of it with key.pem and ca.pem
 //	signal HUP|TERM VERB     sends a signal to the background `shoal VERB`s
 func TestScripts(t *testing.T) {
 	examples, err := filepath.Abs("../../examples")
@@ -50,7 +53,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code": exitCode, "freeport": freePort, "await": awaitPage, "await-file": awaitFile, "signal": sendSignal,
-			"await-socket": awaitSocket, "await-ctl": awaitCtl,
+			"certify": certify, "await-socket": awaitSocket, "await-ctl": awaitCtl,
 		},
 	})
 }
@@ -115,6 +118,18 @@ func awaitFile(ts *testscript.TestScript, _ bool, args []string) {
 		text, err := os.ReadFile(ts.MkAbs(args[0])) // ts.ReadFile fails the script while there is none
 		return string(text), err == nil && strings.Contains(string(text), args[1])
 	})
+}
+
+func certify(ts *testscript.TestScript, _ bool, dirs []string) {
+	ca, err := testca.New()
+	ts.Check(err)
+	for _, dir := range dirs {
+		cert, err := ca.Issue(dir)
+		ts.Check(err)
+		ts.Check(os.MkdirAll(ts.MkAbs(dir), 0o755))
+		_, _, _, err = ca.Write(ts.MkAbs(dir), cert)
+		ts.Check(err)
+	}
 }
 
 func awaitSocket(ts *testscript.TestScript, _ bool, args []string) {

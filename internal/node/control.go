@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"shoal/internal/bt/limit"
+	"shoal/internal/bt/peertls"
 	"shoal/internal/front/control"
 )
 
@@ -62,6 +63,12 @@ func (c controlled) Stats() control.Stats {
 	st := control.Stats{
 		Pid: os.Getpid(), Listen: c.in.addrPort().String(), Place: c.places.Own().String(), Paused: c.gate.isPaused(),
 		Torrents: []control.Torrent{}, Limits: c.limits.describe(), Traffic: []control.Traffic{}, Links: []control.Link{},
+	}
+	st.TLS = c.Secure != nil
+	if guard, ok := c.Secure.(*peertls.Guard); ok {
+		for _, n := range guard.Refused() {
+			st.Refused = append(st.Refused, control.Refused{Reason: string(n.Kind), Count: n.N, Last: n.At, Error: n.Last.Error(), Hint: n.Last.Hint()})
+		}
 	}
 	if why := c.yielding.Load(); why != nil {
 		st.Yielding = *why

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"shoal/internal/bt/metainfo"
+	"shoal/internal/bt/peertls"
 )
 
 // GetOptions say what to fetch, and what to do then.
@@ -94,6 +95,12 @@ func (p *process) with(ctx context.Context, work func(context.Context) error) er
 		p.limits.run(accepting, p.account, p.Log)
 		return nil
 	})
+	if guard, ok := p.Secure.(*peertls.Guard); ok {
+		g.Go(func() error {
+			recheck(accepting, guard)
+			return nil
+		})
+	}
 	if p.Yield {
 		g.Go(func() error {
 			p.govern(accepting)

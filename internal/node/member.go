@@ -58,7 +58,7 @@ func (s *share) join(disk *storage.Disk, hashes *metainfo.Hashes, have, want *bi
 	}
 	m.trackers, err = announcer.New(announcer.Options{
 		Tiers: s.meta.Announce, Swarms: s.meta.Info.Swarms(), PeerID: s.p.id,
-		Port: s.p.in.addrPort().Port(), Local: s.p.local(), Key: s.p.key, Log: s.log,
+		Port: s.p.in.addrPort().Port(), Local: s.p.local(), Key: s.p.key, TLS: s.p.TrackerTLS, Log: s.log,
 		Stats:   m.stats,
 		Partial: func() bool { return m.partial && s.complete.Load() },
 		Site: func(_ metainfo.InfoHash, answer *announce.Response) {

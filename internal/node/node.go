@@ -7,10 +7,10 @@ package node
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"log/slog"
-	"net"
 	"net/netip"
 	"os"
 	"runtime/debug"
@@ -61,20 +61,13 @@ type Options struct {
 	Control                string // file name of the socket for shoal ctl; "": none
 	ControlOptional        bool   // go on when it cannot be made
 	MaxPeers               int    // connections a torrent; 0: the engine's default
-	Secure                 Secure // of the connections to peers; nil: plain
-	Place                  PlaceOptions
-	Log                    *slog.Logger
+	Secure                 Secure // of the connections to peers, for example a *peertls.Guard; nil: plain
+	// TrackerTLS is how to talk to the https tracker of a name or address; nil: as everybody does.
+	TrackerTLS func(host string) *tls.Config
+	Place      PlaceOptions
+	Log        *slog.Logger
 	// Report is told what happens, one event at a time. May be nil.
 	Report func(Event)
-}
-
-// Secure makes plain connections to peers into ones that only members of a
-// fleet can open, read and change. Both ends of a connection need it. What it
-// returns is read and written in place of c, and closes c; it closes c too when
-// it fails. It ends when ctx does.
-type Secure interface {
-	Client(ctx context.Context, c net.Conn) (net.Conn, error) // on one that we opened
-	Server(ctx context.Context, c net.Conn) (net.Conn, error) // on one that was opened to us
 }
 
 // Kind is what an Event tells.
@@ -189,19 +182,4 @@ func (p *process) local() netip.Addr {
 		return a
 	}
 	return netip.Addr{}
-}
-
-// dial opens a connection to a peer, from the address that we listen on.
-func (p *process) dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-	d := net.Dialer{Timeout: dialLimit, Control: dialMark(p.DSCP)}
-	if a := p.local(); a.IsValid() && a.Is4() == to.Addr().Unmap().Is4() {
-		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(a, 0))
-	}
-	c, err := d.DialContext(ctx, "tcp", to.String())
-	if err != nil || p.Secure == nil {
-		return c, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, dialLimit)
-	defer cancel()
-	return p.Secure.Client(ctx, c)
 }

@@ -8,6 +8,7 @@ package announcer
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"math/rand/v2"
@@ -38,7 +39,10 @@ type Options struct {
 	// Local is the address that announces leave from, for trackers take it for
 	// ours; the other family is then left out. Invalid: any address, both families.
 	Local netip.Addr
-	Log   *slog.Logger
+	// TLS is how to talk to the https tracker of a name or address; asked for each connection. nil: as everybody
+	// does, with the system's CAs and without a certificate of ours.
+	TLS func(host string) *tls.Config
+	Log *slog.Logger
 
 	// Stats gives the byte counters of the release. Called from several goroutines.
 	Stats func() announce.Stats
@@ -68,7 +72,7 @@ func New(o Options) (*Announcer, error) {
 		return nil, errors.New("announcer: Stats, Found and Log are needed")
 	}
 	tiers := prepareTiers(o.Tiers, o.Log)
-	a := &Announcer{net: newClient(o.Agent, o.Local)}
+	a := &Announcer{net: newClient(o.Agent, o.Local, o.TLS)}
 	for _, swarm := range o.Swarms {
 		a.lines = append(a.lines, newLine(&o, swarm, newRota(tiers), a.net))
 	}

@@ -2,6 +2,7 @@ package announcer
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -56,11 +57,11 @@ func dialer(proto string, local netip.Addr) *net.Dialer {
 	return d
 }
 
-func newClient(agent string, local netip.Addr) *client {
+func newClient(agent string, local netip.Addr, secure func(host string) *tls.Config) *client {
 	return &client{
 		agent:  orDefault(agent, "shoal"),
 		local:  local,
-		http:   [2]*http.Transport{newTransport(v4, local), newTransport(v6, local)},
+		http:   [2]*http.Transport{newTransport(v4, local, secure), newTransport(v6, local, secure)},
 		lookup: net.DefaultResolver.LookupNetIP,
 	}
 }

@@ -36,7 +36,7 @@ func askFor(t *testing.T, c *client, url string, limit time.Duration) (announce.
 }
 
 func testClient(t *testing.T) *client {
-	c := newClient("", netip.Addr{})
+	c := newClient("", netip.Addr{}, nil)
 	t.Cleanup(c.close)
 	return c
 }

@@ -2,6 +2,7 @@ package announcer
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -22,18 +23,30 @@ const (
 
 // newTransport makes a transport that connects over one family only. It uses no
 // proxy: behind one the tracker would see an address that is not ours.
-func newTransport(fam family, local netip.Addr) *http.Transport {
+func newTransport(fam family, local netip.Addr, secure func(host string) *tls.Config) *http.Transport {
 	d := dialer("tcp", local)
-	return &http.Transport{
-		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			return d.DialContext(ctx, fam.network("tcp"), addr)
-		},
+	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		return d.DialContext(ctx, fam.network("tcp"), addr)
+	}
+	t := &http.Transport{
+		DialContext:            dial,
 		MaxIdleConnsPerHost:    2,
 		MaxConnsPerHost:        4,
 		IdleConnTimeout:        30 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
 		ForceAttemptHTTP2:      true,
 	}
+	if secure != nil {
+		t.DialTLSContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			host, _, err := net.SplitHostPort(addr)
+			if err != nil {
+				return nil, err
+			}
+			d := tls.Dialer{NetDialer: d, Config: secure(host)}
+			return d.DialContext(ctx, fam.network("tcp"), addr)
+		}
+	}
+	return t
 }
 
 // announceHTTP is one announce by HTTP (BEP 3, 7, 23). ctx bounds all of it.

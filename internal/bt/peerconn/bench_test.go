@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 
 	"shoal/internal/bt/wire"
@@ -76,6 +77,13 @@ func (s *server) Begin(wire.Block) (Sink, error) { return nil, nil }
 func (s *server) Flush()                         {}
 func (s *server) Sent(Upload, error)             {}
 
+// cpuTime is what the process has used, in nanoseconds.
+func cpuTime() int64 {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u) // cannot fail
+	return u.Utime.Nano() + u.Stime.Nano()
+}
+
 // BenchmarkPair moves content from one connection to another over loopback:
 // sendfile at one end, receive, SHA-1 and pwrite at the other.
 func BenchmarkPair(b *testing.B) {
@@ -83,11 +91,12 @@ func BenchmarkPair(b *testing.B) {
 		name  string
 		block int
 	}{{"16KiB", stockBlock}, {"256KiB", 256 << 10}, {"1MiB", 1 << 20}, {"4MiB", 4 << 20}} {
-		b.Run(c.name, func(b *testing.B) { benchmarkPair(b, c.block) })
+		b.Run(c.name, func(b *testing.B) { benchmarkPair(b, c.block, false) })
+		b.Run("TLS/"+c.name, func(b *testing.B) { benchmarkPair(b, c.block, true) })
 	}
 }
 
-func benchmarkPair(b *testing.B, block int) {
+func benchmarkPair(b *testing.B, block int, over bool) {
 	const content = 64 << 20
 	src, _ := newDisk(b, content)
 	out, err := os.Create(filepath.Join(b.TempDir(), "out"))
@@ -96,6 +105,9 @@ func benchmarkPair(b *testing.B, block int) {
 	}
 	defer out.Close()
 	near, far := tcpPair(b)
+	if over {
+		near, far = secure(b, near, far)
+	}
 	asked := 0
 	w := &writer{f: out, hash: sha1.New()}
 	w.next = func() (wire.Block, bool) {
@@ -114,6 +126,7 @@ func benchmarkPair(b *testing.B, block int) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
+	start := cpuTime()
 	b.SetBytes(int64(block))
 	b.ResetTimer()
 	// What is asked here is asked before the reader starts, so that only it calls ask from then on.
@@ -124,4 +137,5 @@ func benchmarkPair(b *testing.B, block int) {
 	wg.Go(func() { _ = s.conn.Run(ctx) })
 	w.left.Wait()
 	b.StopTimer()
+	b.ReportMetric(float64(cpuTime()-start)/float64(b.N)/float64(block), "cpu-ns/B")
 }

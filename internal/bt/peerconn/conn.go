@@ -92,12 +92,13 @@ type Options struct {
 
 // Conn is one connection after its handshake.
 type Conn struct {
-	nc   net.Conn
-	sock *socket // nil in a simulated network, and where there is no sendfile
-	h    Handler
-	o    Options
-	in   reader
-	wake chan struct{}
+	nc     net.Conn
+	sock   *socket // for the bytes; nil under TLS, in a simulated network, and where there is no sendfile
+	kernel *socket // for what the kernel is told and tells: sock, or the one below TLS
+	h      Handler
+	o      Options
+	in     reader
+	wake   chan struct{}
 
 	ahead ahead // this and the next: of the writer
 	paced int64 // bytes/s that the kernel was told, 0: no limit
@@ -117,12 +118,23 @@ type Conn struct {
 func New(nc net.Conn, h Handler, o Options) *Conn {
 	c := &Conn{nc: nc, h: h, o: o, ahead: ahead{set: startAhead}, wake: make(chan struct{}, 1), closed: make(chan struct{})}
 	c.in.init(c)
-	if tcp, ok := nc.(*net.TCPConn); ok {
+	below := nc
+	if secure, ok := nc.(interface{ NetConn() net.Conn }); ok {
+		below = secure.NetConn()
+	}
+	if tcp, ok := below.(*net.TCPConn); ok {
 		_ = tcp.SetNoDelay(true) // failing costs speed only
-		c.sock = newSocket(tcp)
+		c.kernel = newSocket(tcp)
+	}
+	if below == nc {
+		c.sock = c.kernel
 	}
 	return c
 }
+
+// queued tells whether there is much to read that the kernel has already, as
+// far as it says.
+func (c *Conn) queued() bool { return c.kernel != nil && c.kernel.queued() >= minGulp }
 
 // Run reads and writes until the connection ends or ctx does, and returns why.
 func (c *Conn) Run(ctx context.Context) error {

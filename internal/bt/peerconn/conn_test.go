@@ -3,6 +3,7 @@ package peerconn
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -16,6 +17,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"shoal/internal/bt/peertls"
+	"shoal/internal/bt/peertls/testca"
 	"shoal/internal/bt/wire"
 )
 
@@ -139,6 +142,35 @@ func tcpPair(t testing.TB) (net.Conn, net.Conn) {
 	return a, b
 }
 
+// secure puts TLS over both ends.
+func secure(t testing.TB, a, b net.Conn) (net.Conn, net.Conn) {
+	t.Helper()
+	ca, err := testca.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := ca.Issue("host")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := peertls.New(peertls.Options{Certificate: func() (*tls.Certificate, error) { return cert, nil }, CAs: ca.Pool})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var server net.Conn
+	done := make(chan error, 1)
+	go func() {
+		c, err := g.Server(context.Background(), b)
+		server = c
+		done <- err
+	}()
+	client, err := g.Client(context.Background(), a)
+	if err = errors.Join(err, <-done); err != nil {
+		t.Fatal(err)
+	}
+	return client, server
+}
+
 func run(t *testing.T, nc net.Conn, h Handler, src Source) *Conn {
 	t.Helper()
 	c := New(nc, h, Options{Source: src, Budget: NewBudget(8 << 20)})
@@ -159,10 +191,13 @@ func TestBlocks(t *testing.T) {
 	for i := range uint32(60) { // a train of stock blocks
 		blocks = append(blocks, wire.Block{Index: 0, Begin: i * 16384, Length: 16384})
 	}
-	for _, kind := range []string{"tcp", "pipe"} {
+	for _, kind := range []string{"tcp", "tls", "pipe"} {
 		t.Run(kind, func(t *testing.T) {
 			a, b := tcpPair(t)
-			if kind == "pipe" { // no sendfile, as in a simulated network
+			switch kind {
+			case "tls":
+				a, b = secure(t, a, b)
+			case "pipe": // no sendfile, as in a simulated network
 				a.Close()
 				b.Close()
 				a, b = net.Pipe()

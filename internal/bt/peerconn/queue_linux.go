@@ -1,7 +1,6 @@
 package peerconn
 
 import (
-	"net"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -11,19 +10,15 @@ import (
 // smoothed round trip is above the shortest one. It is 0 when nothing was sent
 // lately or the kernel does not say.
 func (c *Conn) Queue() (wait time.Duration) {
-	tcp, ok := c.nc.(*net.TCPConn)
-	if !ok {
+	if c.kernel == nil {
 		return 0
 	}
-	raw, err := tcp.SyscallConn()
-	if err != nil {
-		return 0
-	}
-	_ = raw.Control(func(fd uintptr) {
-		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+	_ = c.kernel.control(func(fd int) error {
+		info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 		if err == nil && info.Last_data_sent < 1000 && info.Min_rtt > 0 && info.Rtt > info.Min_rtt {
 			wait = time.Duration(info.Rtt-info.Min_rtt) * time.Microsecond
 		}
+		return err
 	})
 	return wait
 }

@@ -233,6 +233,9 @@ func (r *reader) fill(stop int) (queued bool, err error) {
 		waited += d
 		queued = waited == 0
 	}
+	if r.c.sock == nil {
+		queued = r.c.queued()
+	}
 	return queued, nil
 }
 
@@ -311,7 +314,9 @@ func (r *reader) read(limit, want int) (waited time.Duration, err error) {
 		}
 	}
 	if sock == nil {
-		r.flush(now)
+		if err := r.rest(now); err != nil {
+			return 0, err
+		}
 	}
 	if r.between && r.r == r.w { // idle: give the big buffer back before waiting
 		r.shrink()
@@ -331,6 +336,17 @@ func (r *reader) read(limit, want int) (waited time.Duration, err error) {
 		err = nil // it comes again
 	}
 	return waited, err
+}
+
+// rest is for a connection that cannot say whether a read will wait: unless the
+// kernel has much for us, it may.
+func (r *reader) rest(now time.Time) error {
+	if r.c.queued() {
+		return r.stage.settle(r.c.o.Budget, false)
+	}
+	err := r.stage.drain(r.c.o.Budget)
+	r.flush(now)
+	return err
 }
 
 func (r *reader) flush(now time.Time) {

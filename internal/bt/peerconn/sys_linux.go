@@ -61,10 +61,10 @@ func (s *socket) control(do func(fd int) error) (err error) {
 // RTT returns the smoothed round-trip time that the kernel measured, in
 // microseconds, 0 if it is not known.
 func (c *Conn) RTT() (micros uint32) {
-	if c.sock == nil {
+	if c.kernel == nil {
 		return 0
 	}
-	_ = c.sock.control(func(fd int) error {
+	_ = c.kernel.control(func(fd int) error {
 		info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 		if err == nil {
 			micros = info.Rtt
@@ -75,6 +75,15 @@ func (c *Conn) RTT() (micros uint32) {
 		return err
 	})
 	return micros
+}
+
+// queued is how many bytes the kernel holds for us.
+func (s *socket) queued() (n int) {
+	_ = s.control(func(fd int) (err error) {
+		n, err = unix.IoctlGetInt(fd, unix.SIOCINQ)
+		return err
+	})
+	return n
 }
 
 // tryRead reads what is there, and nothing if that is nothing.

@@ -80,7 +80,7 @@ func (u Upload) end() int64 { return u.Off + int64(u.Block.Length) }
 // the kernel gets some room above it, for headers and for catching up.
 func (c *Conn) pace() {
 	r := c.o.Up.Rate()
-	if c.sock == nil || r == c.paced || c.sock.setPace(r+r/paceRoom) != nil {
+	if c.kernel == nil || r == c.paced || c.kernel.setPace(r+r/paceRoom) != nil {
 		return
 	}
 	c.paced = r
@@ -161,21 +161,37 @@ func (c *Conn) sendRun(ctx context.Context, head []byte, off, n int64) (int64, e
 	return length, c.sendFile(ctx, f, fileOff, length)
 }
 
+// headRoom is what a buffer keeps free in front of the data for its header, so
+// that both go in one write and the data lies on a page.
+const headRoom = 4 << 10
+
 // sendRead is sendRun through a buffer, which bounds what it sends.
 func (c *Conn) sendRead(ctx context.Context, head []byte, off, n int64) (int64, error) {
 	data, put := c.buffer(int(n))
 	defer put()
-	p := data[:min(int64(len(data)), n)]
+	room := 0
+	if c.sock == nil && 0 < len(head) && len(head) <= headRoom { // what TLS gets in one piece fills its records
+		room = headRoom
+	}
+	p := data[room:min(int64(len(data)), int64(room)+n)]
 	if _, err := c.o.Source.ReadAt(p, off); err != nil {
 		return 0, errLocal{err}
 	}
 	if err := c.o.Up.Wait(ctx, len(p)); err != nil {
 		return 0, err
 	}
-	if err := c.send(head, true); err != nil {
+	out := p
+	if room > 0 {
+		out = data[room-len(head) : room+len(p)]
+		copy(out, head)
+	} else if err := c.send(head, true); err != nil {
 		return 0, err
 	}
-	return int64(len(p)), c.send(p, false)
+	err := c.send(out, false)
+	if c.kernel != nil {
+		c.ahead.sent(c.kernel, int64(len(out)), time.Now())
+	}
+	return int64(len(p)), err
 }
 
 // sendFile sends n bytes of f from off, in strokes that are bounded because a
@@ -278,11 +294,40 @@ func (c *Conn) sendBlocks(ctx context.Context, control []byte, us []Upload, data
 	if err := c.allow(); err != nil {
 		return err
 	}
-	if _, err := vec.WriteTo(c.nc); err != nil {
+	if err := c.gather(vec); err != nil {
 		return err
 	}
 	for i, u := range us {
 		c.told(u, errs[i])
+	}
+	return nil
+}
+
+// gather writes vec: with one system call, or in large strokes where what lies
+// below would make a record and a packet of each part.
+func (c *Conn) gather(vec net.Buffers) error {
+	var b *[]byte
+	if c.sock == nil {
+		b = c.o.Budget.TryGet()
+	}
+	if b == nil {
+		_, err := vec.WriteTo(c.nc)
+		return err
+	}
+	defer c.o.Budget.Put(b)
+	n := 0
+	for i, p := range vec {
+		for len(p) > 0 {
+			k := copy((*b)[n:], p)
+			p, n = p[k:], n+k
+			if n < len(*b) && (len(p) > 0 || i < len(vec)-1) {
+				continue
+			}
+			if _, err := c.nc.Write((*b)[:n]); err != nil {
+				return err
+			}
+			n = 0
+		}
 	}
 	return nil
 }

@@ -6,6 +6,7 @@
 package peertls
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -31,8 +32,8 @@ type Options struct {
 	// Check refuses members that have a good certificate all the same: hosts
 	// that the fleet has forgotten. nil: none.
 	Check func(name string, leaf *x509.Certificate) error
-	// Name is the name of the host that a certificate is for; nil: its common name.
-	Name func(leaf *x509.Certificate) string
+	// Name is who a certificate is for, or why that is no member; nil: its common name.
+	Name func(leaf *x509.Certificate) (string, error)
 	// Refused is told of everybody who is turned away. May be nil; must not block.
 	Refused func(*Refusal)
 	Log     *slog.Logger // nil: no log
@@ -69,7 +70,7 @@ func New(o Options) (*Guard, error) {
 		return nil, errors.New("peertls: Certificate and CAs are needed")
 	}
 	if o.Name == nil {
-		o.Name = func(leaf *x509.Certificate) string { return leaf.Subject.CommonName }
+		o.Name = func(leaf *x509.Certificate) (string, error) { return leaf.Subject.CommonName, nil }
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -77,23 +78,24 @@ func New(o Options) (*Guard, error) {
 	return &Guard{o: o, tally: map[Kind]*tally{}, conns: map[*Conn]struct{}{}}, nil
 }
 
-// Server makes an accepted connection one to a member. When it fails the caller
-// closes nc; the error is a *Refusal unless ctx has ended.
-func (g *Guard) Server(ctx context.Context, nc net.Conn) (*Conn, error) {
+// Server makes an accepted connection one to a member, a *Conn. When that fails
+// nc is closed; the error is a *Refusal unless ctx has ended.
+func (g *Guard) Server(ctx context.Context, nc net.Conn) (net.Conn, error) {
 	return g.shake(ctx, nc, false, func(c *tls.Config) *tls.Conn { return tls.Server(nc, c) })
 }
 
 // Client does the same for a connection that we have opened. A member that does
 // not want us says so only when the handshake is over for us: the first Read
 // then returns that.
-func (g *Guard) Client(ctx context.Context, nc net.Conn) (*Conn, error) {
+func (g *Guard) Client(ctx context.Context, nc net.Conn) (net.Conn, error) {
 	return g.shake(ctx, nc, true, func(c *tls.Config) *tls.Conn { return tls.Client(nc, c) })
 }
 
-func (g *Guard) shake(ctx context.Context, nc net.Conn, outgoing bool, start func(*tls.Config) *tls.Conn) (*Conn, error) {
+func (g *Guard) shake(ctx context.Context, nc net.Conn, outgoing bool, start func(*tls.Config) *tls.Conn) (net.Conn, error) {
 	c := &Conn{guard: g, outgoing: outgoing}
 	c.Conn = start(g.config(c))
 	if err := c.HandshakeContext(ctx); err != nil {
+		nc.Close()
 		if ctx.Err() != nil && context.Cause(ctx) != context.DeadlineExceeded {
 			return nil, context.Cause(ctx)
 		}
@@ -127,6 +129,17 @@ func (g *Guard) config(c *Conn) *tls.Config {
 	}
 }
 
+// WebConfig is for HTTPS to a server of the fleet: its certificate must be of
+// the fleet's CA and name the host, and it is shown ours.
+func (g *Guard) WebConfig(host string) *tls.Config {
+	return &tls.Config{
+		MinVersion:           tls.VersionTLS13,
+		ServerName:           host,
+		RootCAs:              g.o.CAs(),
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return g.own() },
+	}
+}
+
 func (g *Guard) own() (*tls.Certificate, error) {
 	cert, err := g.o.Certificate()
 	if err != nil {
@@ -145,7 +158,8 @@ func (g *Guard) verify(c *Conn, s tls.ConnectionState) error {
 		return &Refusal{Kind: Nameless, Err: errNoCertificate}
 	}
 	leaf := s.PeerCertificates[0]
-	c.leaf, c.name = leaf, g.o.Name(leaf)
+	name, noMember := g.o.Name(leaf)
+	c.leaf, c.name = leaf, name
 	between := x509.NewCertPool()
 	for _, cert := range s.PeerCertificates[1:] {
 		between.AddCert(cert)
@@ -155,8 +169,8 @@ func (g *Guard) verify(c *Conn, s tls.ConnectionState) error {
 		usage = x509.ExtKeyUsageServerAuth
 	}
 	_, err := leaf.Verify(x509.VerifyOptions{Roots: g.o.CAs(), Intermediates: between, KeyUsages: []x509.ExtKeyUsage{usage}})
-	if err != nil {
-		return &Refusal{Kind: kindOf(err), Name: c.name, Err: err}
+	if err = cmp.Or(err, noMember); err != nil {
+		return &Refusal{Kind: kindOf(err), Name: name, Err: err}
 	}
 	return g.check(c)
 }

@@ -81,16 +81,16 @@ func meet(t *testing.T, client, server *Guard) (c, s *Conn, clientErr, serverErr
 	defer cancel()
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if s, serverErr = server.Server(ctx, b); serverErr == nil {
+		conn, err := server.Server(ctx, b)
+		if serverErr = err; err == nil {
+			s = conn.(*Conn)
 			serverErr = exchange(s)
-		} else {
-			b.Close()
 		}
 	})
-	if c, clientErr = client.Client(ctx, a); clientErr == nil {
+	conn, clientErr := client.Client(ctx, a)
+	if clientErr == nil {
+		c = conn.(*Conn)
 		clientErr = exchange(c)
-	} else {
-		a.Close()
 	}
 	wg.Wait()
 	return c, s, clientErr, serverErr
@@ -155,6 +155,7 @@ func TestRefusals(t *testing.T) {
 		{"not for clients", options(t, ca, "a", onlyServer), options(t, ca, "b"), Unwanted, Foreign, "usage"},
 		{"forgotten client", options(t, ca, "lost"), forget, Unwanted, Forgotten, "has forgotten it"},
 		{"forgotten server", forget, options(t, ca, "lost"), Forgotten, Unwanted, "has forgotten it"},
+		{"no member", options(t, ca, "a"), unnamed(options(t, ca, "b")), Unwanted, Foreign, "names no host"},
 		{"own key is missing", keyless, options(t, ca, "b"), Ours, "", "no such file"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -182,6 +183,11 @@ func TestRefusals(t *testing.T) {
 			}
 		})
 	}
+}
+
+func unnamed(o Options) Options {
+	o.Name = func(*x509.Certificate) (string, error) { return "", errors.New("it names no host of the fleet") }
+	return o
 }
 
 func withCAs(o Options, cas func() *x509.CertPool) Options {
@@ -221,7 +227,6 @@ func TestStrangers(t *testing.T) {
 			done := make(chan error, 1)
 			go func() {
 				_, err := g.Server(t.Context(), b)
-				b.Close()
 				done <- err
 			}()
 			if c.tls == nil {
@@ -265,7 +270,6 @@ func TestStrangeServers(t *testing.T) {
 			done := make(chan struct{})
 			go func() { defer close(done); c.serve(b); b.Close() }()
 			_, err := g.Client(t.Context(), a)
-			a.Close()
 			<-done
 			var r *Refusal
 			if !errors.As(err, &r) || r.Kind != c.want || !r.Outgoing {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -175,6 +176,10 @@ func statsText(st control.Stats) string {
 	table("DATA CENTRE\tSENT\tRECEIVED", len(st.Traffic), func(w *tabwriter.Writer, n int) {
 		t := st.Traffic[n]
 		fmt.Fprintf(w, "%s\t%s\t%s\n", printable(t.Datacenter), bytesText(t.Sent), bytesText(t.Received))
+	})
+	table("REFUSED PEERS\tCOUNT\tLAST\tERROR", len(st.Refused), func(w *tabwriter.Writer, n int) {
+		r := st.Refused[n]
+		fmt.Fprintf(w, "%s\t%d\t%s\t%s\n", r.Reason, r.Count, r.Last.Format(time.DateTime), printable(r.Error))
 	})
 	table("LINK\tSENT\tRECEIVED\tBUDGET\tSINCE", len(st.Links), func(w *tabwriter.Writer, n int) {
 		l := st.Links[n]

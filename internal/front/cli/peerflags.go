@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -10,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"shoal/internal/bt/limit"
+	"shoal/internal/bt/peertls"
 	"shoal/internal/bt/storage"
 	"shoal/internal/node"
 	"shoal/internal/quantity"
@@ -28,6 +31,7 @@ type peerFlags struct {
 	peers          int
 	place          node.PlaceOptions
 	control        string
+	tls            struct{ cert, key, ca string }
 }
 
 // limitFlags are the limits that have a flag of their own.
@@ -57,6 +61,9 @@ func (f *peerFlags) add(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.yield, "yield", false, "take less while the host or the network is busy, and come back after it")
 	flags.StringVar(&f.control, "control", "", "socket for shoal ctl, or none (default: PID.sock in the folder that ctl looks into)")
 	flags.IntVar(&f.peers, "max-peers", 0, "connections a torrent (0: chosen by the engine)")
+	flags.StringVar(&f.tls.cert, "tls-cert", "", "PEM file with this host's certificate: all peers must then show one of --tls-ca")
+	flags.StringVar(&f.tls.key, "tls-key", "", "PEM file with its key")
+	flags.StringVar(&f.tls.ca, "tls-ca", "", "PEM file with the CAs that sign the certificates of peers and https trackers")
 	flags.StringVar(&f.place.TopologyFile, "topology", "", "YAML file with the data centres, racks and links")
 	flags.StringVar(&f.place.Datacenter, "datacenter", "", "data centre of this host (default: by its address, from --topology)")
 	flags.StringVar(&f.place.Rack, "rack", "", "rack of this host (default: the same)")
@@ -91,6 +98,11 @@ func (f *peerFlags) options(s *shell) (node.Options, error) {
 	default:
 		o.Control = f.control
 	}
+	if guard, err := f.guard(s); err != nil {
+		return o, err
+	} else if guard != nil {
+		o.Secure, o.TrackerTLS = guard, guard.WebConfig
+	}
 	var ok bool
 	switch o.DSCP, ok = parseDSCP(f.dscp); {
 	case !ok:
@@ -101,6 +113,26 @@ func (f *peerFlags) options(s *shell) (node.Options, error) {
 		return o, usagef("", "--ramp %v is not between 0 and 24h", f.ramp)
 	}
 	return o, nil
+}
+
+// guard keeps strangers out; nil without its flags.
+func (f *peerFlags) guard(s *shell) (*peertls.Guard, error) {
+	t := f.tls
+	if t.cert+t.key+t.ca == "" {
+		return nil, nil
+	}
+	if t.cert == "" || t.key == "" || t.ca == "" {
+		return nil, usagef("all three, or none of them", "--tls-cert, --tls-key and --tls-ca belong together")
+	}
+	o, err := peertls.Files(t.cert, t.key, t.ca)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
+		err = coded{err, CodeUsage, "each of the three is a PEM file; the key is the one of the certificate, and not encrypted"}
+	}
+	if err != nil {
+		return nil, err
+	}
+	o.Log = s.log
+	return peertls.New(o)
 }
 
 // changes are the limits of all flags.

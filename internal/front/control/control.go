@@ -51,6 +51,8 @@ type Stats struct {
 	Place    string    `json:"place"`
 	Paused   bool      `json:"paused"`
 	Yielding string    `json:"yielding,omitempty"` // why the governor holds back
+	TLS      bool      `json:"tls"`                // only members of a fleet are peers
+	Refused  []Refused `json:"refused,omitempty"`  // those who were not
 	Torrents []Torrent `json:"torrents"`
 	Limits   []Limit   `json:"limits"`
 	Traffic  []Traffic `json:"traffic"` // by data centre
@@ -69,6 +71,15 @@ type Torrent struct {
 	Received int64   `json:"received"`
 	SendRate float64 `json:"send_rate"`
 	RecvRate float64 `json:"receive_rate"`
+}
+
+// Refused sums up the peers that were turned away for one reason.
+type Refused struct {
+	Reason string    `json:"reason"` // docs/protocol.md lists them
+	Count  int64     `json:"count"`
+	Last   time.Time `json:"last"`
+	Error  string    `json:"error"` // of the last one
+	Hint   string    `json:"hint"`
 }
 
 // Limit is one limit of a process, counted on the wire.

@@ -40,7 +40,11 @@ func (d door) announce(now time.Time, from netip.Addr, r *announce.Request, out 
 	if f := d.admit(now, from); f != nil {
 		return f
 	}
-	if d.catalog != nil && !d.catalog.Has(r.InfoHash) {
+	switch {
+	case d.serves(r.InfoHash):
+	case d.o.Members != nil:
+		return refuseUnregistered
+	default:
 		return refuseSwarm
 	}
 	a := peerstore.Announce{
@@ -107,9 +111,12 @@ func (t *Tracker) privileged(from netip.Addr) bool {
 // Refusals. Clients show the reason to their users.
 var (
 	refuseSwarm = &announce.Failure{Reason: "this tracker does not serve this swarm", RetryIn: 5 * time.Minute}
-	refuseRate  = &announce.Failure{Reason: "too many requests from your address", RetryIn: time.Minute}
-	refuseAll   = &announce.Failure{Reason: "this tracker does not tell about all swarms; name them by info_hash"}
-	refusePeers = map[error]*announce.Failure{
+	// A release may be registered with another server of the fleet a moment before this one knows, so clients may try
+	// again as soon as they like: less than a minute cannot be said (BEP 31).
+	refuseUnregistered = &announce.Failure{Reason: "this swarm is not registered with the fleet"}
+	refuseRate         = &announce.Failure{Reason: "too many requests from your address", RetryIn: time.Minute}
+	refuseAll          = &announce.Failure{Reason: "this tracker does not tell about all swarms; name them by info_hash"}
+	refusePeers        = map[error]*announce.Failure{
 		peerstore.ErrSwarmFull: {Reason: peerstore.ErrSwarmFull.Error(), RetryIn: 5 * time.Minute},
 		peerstore.ErrPeersFull: {Reason: peerstore.ErrPeersFull.Error(), RetryIn: 5 * time.Minute},
 		peerstore.ErrFull:      {Reason: peerstore.ErrFull.Error(), RetryIn: 5 * time.Minute},
@@ -146,7 +153,7 @@ func (d door) Scrape(now time.Time, from netip.Addr, hashes []metainfo.InfoHash,
 		return dst, f
 	}
 	for _, h := range hashes {
-		if d.catalog != nil && !d.catalog.Has(h) {
+		if !d.serves(h) {
 			dst = append(dst, announce.Swarm{InfoHash: h})
 			continue
 		}
@@ -170,7 +177,7 @@ func (d door) ScrapeAll(now time.Time, from netip.Addr) ([]announce.Swarm, *anno
 	all := d.store.All(0)
 	out := make([]announce.Swarm, 0, len(all))
 	for _, st := range all {
-		if d.catalog == nil || d.catalog.Has(st.InfoHash) {
+		if d.serves(st.InfoHash) {
 			out = append(out, d.scrapeOf(st))
 		}
 	}
@@ -180,12 +187,27 @@ func (d door) ScrapeAll(now time.Time, from netip.Addr) ([]announce.Swarm, *anno
 func (d door) scrapeOf(st peerstore.Stats) announce.Swarm {
 	s := announce.Swarm{InfoHash: st.InfoHash, Seeds: st.Seeds, Leeches: st.Partial + st.Leeches,
 		Downloaded: int(st.Completed), Downloaders: st.Leeches}
-	if d.catalog != nil {
+	switch {
+	case d.catalog != nil:
 		if e, ok := d.catalog.Entry(st.InfoHash); ok {
 			s.Name = e.Name
 		}
+	case d.o.Members != nil:
+		s.Name, _ = d.o.Members.Swarm(st.InfoHash)
 	}
 	return s
+}
+
+// serves tells whether a swarm is one of ours.
+func (t *Tracker) serves(h metainfo.InfoHash) bool {
+	switch {
+	case t.catalog != nil:
+		return t.catalog.Has(h)
+	case t.o.Members != nil:
+		_, ok := t.o.Members.Swarm(h)
+		return ok
+	}
+	return true
 }
 
 // Malformed counts a request that made no sense.

@@ -32,6 +32,7 @@ const (
 	refusedRate refusal = iota
 	refusedSwarm
 	refusedFull
+	refusedStranger
 	refusedOther
 	refusals
 )
@@ -40,7 +41,7 @@ func kindOf(f *announce.Failure) refusal {
 	switch f {
 	case refuseRate:
 		return refusedRate
-	case refuseSwarm:
+	case refuseSwarm, refuseUnregistered:
 		return refusedSwarm
 	}
 	for _, full := range refusePeers {
@@ -75,7 +76,7 @@ func newMetrics(t *Tracker) *metrics {
 		}
 		m.scrapes[p] = scrapes.WithLabelValues(p.String())
 		m.malformed[p] = malformed.WithLabelValues(p.String())
-		for r, name := range [refusals]string{"rate", "swarm", "full", "other"} {
+		for r, name := range [refusals]string{"rate", "swarm", "full", "stranger", "other"} {
 			m.refused[p][r] = refused.WithLabelValues(p.String(), name)
 		}
 	}

@@ -51,7 +51,7 @@ func (t *Tracker) makeOverview(now time.Time) *httpfront.Overview {
 	}
 	known := make(map[metainfo.InfoHash]bool)
 	for _, st := range t.store.All(len(t.o.Topology.Datacenters())) {
-		if t.catalog != nil && !t.catalog.Has(st.InfoHash) {
+		if !t.serves(st.InfoHash) {
 			continue
 		}
 		known[st.InfoHash] = true

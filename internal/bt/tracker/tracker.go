@@ -36,6 +36,7 @@ type Options struct {
 	Topology       *topology.Map  // data centres of peers, shown on the page; may be nil
 	FullScrape     bool           // answer a scrape that names no swarm with all of them
 	Limits         Limits
+	Members        *Members     // not nil: it listens nowhere, and answers only them (Handler)
 	Log            *slog.Logger // nil: no log
 }
 
@@ -110,6 +111,9 @@ func New(o Options) (_ *Tracker, err error) {
 	if err := o.setDefaults(); err != nil {
 		return nil, err
 	}
+	if m := o.Members; m != nil && (m.Host == nil || m.Swarm == nil || o.AllowDir != "") {
+		return nil, errors.New("tracker: Members need Host and Swarm, and no folder of metafiles")
+	}
 	t := &Tracker{o: o, throttle: throttle.New(o.Limits.Rate, o.Limits.Burst), started: time.Now()}
 	defer func() {
 		if err != nil {
@@ -122,7 +126,9 @@ func New(o Options) (_ *Tracker, err error) {
 		}
 	}
 	// The port first: it tells that no other tracker of ours is at work on the state file.
-	if t.sockets, err = bind(context.Background(), o.Listen, o.Log); err != nil {
+	if o.Members != nil {
+		t.sockets = &sockets{}
+	} else if t.sockets, err = bind(context.Background(), o.Listen, o.Log); err != nil {
 		return nil, fmt.Errorf("tracker: %w", err)
 	}
 	if t.state, err = openState(o.StateFile, t.storeOptions(), t.started, o.Log); err != nil {
@@ -191,15 +197,12 @@ func (t *Tracker) Run(ctx context.Context) (err error) {
 		return errors.New("tracker: it was run before")
 	}
 	defer func() { err = errors.Join(err, t.closeFiles()) }()
-	udp, err := udpfront.New(t.sockets.udp, door{t, protoUDP}, door{t, protoUDP}, t.o.Log)
-	if err != nil {
-		return fmt.Errorf("tracker: %w", err)
-	}
-	http := httpfront.New(t.sockets.tcp, t.frontOptions())
-	t.o.Log.Info("tracker listens", "addr", t.Addr(), "interval", t.o.Interval, "swarms", t.store.Totals().Swarms, "open", t.catalog == nil)
 	group, inner := errgroup.WithContext(ctx)
-	group.Go(func() error { return udp.Run(inner) })
-	group.Go(func() error { return http.Run(inner) })
+	if t.o.Members == nil {
+		if err := t.listen(group, inner); err != nil {
+			return err
+		}
+	}
 	group.Go(func() error { return t.requests.run(inner) })
 	group.Go(func() error { return t.sweep(inner) })
 	group.Go(func() error { return t.state.run(inner) })
@@ -208,6 +211,19 @@ func (t *Tracker) Run(ctx context.Context) (err error) {
 	}
 	// The last save comes after the fronts have ended, so that nothing that was answered is forgotten.
 	return errors.Join(group.Wait(), t.state.save())
+}
+
+// listen starts the fronts.
+func (t *Tracker) listen(group *errgroup.Group, ctx context.Context) error {
+	udp, err := udpfront.New(t.sockets.udp, door{t, protoUDP}, door{t, protoUDP}, t.o.Log)
+	if err != nil {
+		return fmt.Errorf("tracker: %w", err)
+	}
+	http := httpfront.New(t.sockets.tcp, t.frontOptions())
+	t.o.Log.Info("tracker listens", "addr", t.Addr(), "interval", t.o.Interval, "swarms", t.store.Totals().Swarms, "open", t.catalog == nil)
+	group.Go(func() error { return udp.Run(ctx) })
+	group.Go(func() error { return http.Run(ctx) })
+	return nil
 }
 
 // sweep removes peers that did not come back.

@@ -43,46 +43,46 @@ func (p *pool) put(s *scratch) {
 	p.p.Put(s)
 }
 
-// announce makes the answer to the query of an announce, in s.buf. It goes out with status 200 always: clients
+// announced makes the answer to the query of an announce, in s.buf. It goes out with status 200 always: clients
 // read the reason of a refusal only there.
-func (f *Front) announce(s *scratch, query string, from netip.Addr, now time.Time) {
+func announced(l Logic, s *scratch, query string, from netip.Addr, now time.Time) {
 	var err error
 	if s.req, err = announce.ParseQuery(query); err != nil {
-		s.buf = f.malformed(err).AppendReply(s.buf)
+		s.buf = malformed(l, err).AppendReply(s.buf)
 		return
 	}
-	if fail := f.o.Logic.Announce(now, from, &s.req, &s.out); fail != nil {
+	if fail := l.Announce(now, from, &s.req, &s.out); fail != nil {
 		s.buf = fail.AppendReply(s.buf)
 		return
 	}
 	s.buf = s.out.AppendReply(s.buf, s.req.Full)
 }
 
-// scrape makes the answer to the query of a scrape, as announce does.
-func (f *Front) scrape(s *scratch, query string, from netip.Addr, now time.Time) {
+// scraped makes the answer to the query of a scrape, as announced does.
+func scraped(l Logic, s *scratch, query string, from netip.Addr, now time.Time) {
 	hashes, err := announce.ParseScrapeQuery(query, announce.MaxScrapeHTTP)
 	if err != nil {
-		s.buf = f.malformed(err).AppendReply(s.buf)
+		s.buf = malformed(l, err).AppendReply(s.buf)
 		return
 	}
 	var fail *announce.Failure
-	if s.swarms, fail = f.swarms(now, from, hashes, s.swarms); fail != nil {
+	if s.swarms, fail = swarmsOf(l, now, from, hashes, s.swarms); fail != nil {
 		s.buf = fail.AppendReply(s.buf)
 		return
 	}
 	s.buf = announce.AppendScrape(s.buf, s.swarms)
 }
 
-func (f *Front) swarms(now time.Time, from netip.Addr, hashes []metainfo.InfoHash, dst []announce.Swarm) ([]announce.Swarm, *announce.Failure) {
+func swarmsOf(l Logic, now time.Time, from netip.Addr, hashes []metainfo.InfoHash, dst []announce.Swarm) ([]announce.Swarm, *announce.Failure) {
 	if len(hashes) == 0 {
-		return f.o.Logic.ScrapeAll(now, from)
+		return l.ScrapeAll(now, from)
 	}
-	return f.o.Logic.Scrape(now, from, hashes, dst)
+	return l.Scrape(now, from, hashes, dst)
 }
 
 // malformed is the refusal in an error of the announce package, all of whose parsers of requests give one.
-func (f *Front) malformed(err error) *announce.Failure {
-	f.o.Logic.Malformed()
+func malformed(l Logic, err error) *announce.Failure {
+	l.Malformed()
 	var fail *announce.Failure
 	if !errors.As(err, &fail) {
 		fail = &announce.Failure{Reason: "the request makes no sense"}
@@ -94,10 +94,10 @@ func (f *Front) malformed(err error) *announce.Failure {
 const contentType = "text/plain"
 
 // serveTracker answers a request that came by net/http.
-func (f *Front) serveTracker(w http.ResponseWriter, r *http.Request, answer func(*scratch, string, netip.Addr, time.Time), from netip.Addr, now time.Time) {
-	s := f.pool.get()
-	defer f.pool.put(s)
-	answer(s, r.URL.RawQuery, from, now)
+func (p *pool) serveTracker(w http.ResponseWriter, r *http.Request, l Logic, answer func(Logic, *scratch, string, netip.Addr, time.Time), from netip.Addr, now time.Time) {
+	s := p.get()
+	defer p.put(s)
+	answer(l, s, r.URL.RawQuery, from, now)
 	w.Header().Set("Content-Type", contentType)
 	_, _ = w.Write(s.buf) // nobody is left to tell when the client is gone
 }

@@ -116,18 +116,16 @@ func (f *Front) Run(ctx context.Context) error {
 
 // ServeHTTP answers one request.
 func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		http.Error(w, "only GET is served here", http.StatusMethodNotAllowed)
+	if !onlyReads(w, r) {
 		return
 	}
 	now, from := time.Now(), f.asker(remoteOf(r), r.Header.Values("X-Forwarded-For"))
 	switch r.URL.Path {
 	case "/announce":
-		f.serveTracker(w, r, f.announce, from, now)
+		f.pool.serveTracker(w, r, f.o.Logic, announced, from, now)
 		return
 	case "/scrape":
-		f.serveTracker(w, r, f.scrape, from, now)
+		f.pool.serveTracker(w, r, f.o.Logic, scraped, from, now)
 		return
 	}
 	if !f.o.Logic.Allow(now, from) {
@@ -136,6 +134,15 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	f.serveRest(w, r, now)
+}
+
+func onlyReads(w http.ResponseWriter, r *http.Request) bool {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return true
+	}
+	w.Header().Set("Allow", "GET, HEAD")
+	http.Error(w, "only GET is served here", http.StatusMethodNotAllowed)
+	return false
 }
 
 // serveRest answers what is not of the tracker protocol.

@@ -216,9 +216,9 @@ func (t *talk) answer() (last bool) {
 	}
 	// The query is copied: what is kept of a request would otherwise change with the buffer.
 	if query := string(t.head.query); t.head.scrape {
-		t.p.f.scrape(s, query, from, t.now)
+		scraped(t.p.f.o.Logic, s, query, from, t.now)
 	} else {
-		t.p.f.announce(s, query, from, t.now)
+		announced(t.p.f.o.Logic, s, query, from, t.now)
 	}
 	last = t.head.last || t.stop.Load()
 	version := "HTTP/1.1"

@@ -91,6 +91,7 @@ type Request struct {
 	NoPeerID  bool           // HTTP: ... without peer ids
 	TrackerID string         // HTTP: what the tracker gave earlier
 	Shoal     bool           // HTTP: the peer wants to know its data centre: see Site
+	Ledger    *Ledger        // HTTP: what the peer has moved; nil: nothing is told
 	URLData   string         // UDP: path and query of the tracker's URL (BEP 41)
 }
 

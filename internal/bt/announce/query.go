@@ -112,6 +112,11 @@ func (r *Request) queryExtra(key, val string) {
 		if a := parseEndpoint(val); a.Addr().Is6() {
 			r.V6 = a
 		}
+	case "dc", "size", "slow", "moved":
+		if r.Ledger == nil {
+			r.Ledger = &Ledger{}
+		}
+		r.Ledger.param(key, val)
 	case "trackerid":
 		if s, ok := unescape(val); ok {
 			r.TrackerID = cut(s)

@@ -41,6 +41,7 @@ func (r *Request) AppendURL(dst []byte, base string) []byte {
 	if r.Shoal {
 		dst = append(dst, "&shoal=1"...)
 	}
+	dst = r.Ledger.appendQuery(dst)
 	if r.Event != None {
 		dst = append(append(dst, "&event="...), r.Event.String()...)
 	}

@@ -54,6 +54,9 @@ type Options struct {
 	// it says so, before Found is told of those peers. Called from several goroutines, for an address family each;
 	// must not block long, nor keep the answer. Other trackers say nothing.
 	Site func(swarm metainfo.InfoHash, answer *announce.Response)
+	// Ledger, if not nil, is what trackers of shoal are told: those that have told something for Site. Called from
+	// several goroutines.
+	Ledger func() announce.Ledger
 }
 
 // Announcer announces one release to its trackers. Its methods may be called from any goroutine.

@@ -99,7 +99,8 @@ func TestSite(t *testing.T) {
 				t.Errorf("told of swarm %v", swarm)
 			}
 			told <- answer.Site
-		}})
+		},
+		Ledger: func() announce.Ledger { return announce.Ledger{Size: 5, DC: "fra"} }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,6 +114,10 @@ func TestSite(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+	// What was moved is told to whom it concerns: not before it has told of places.
+	if first, last := f.next(t), f.next(t); first.Ledger != nil || last.Event != announce.Stopped || last.Ledger == nil || last.Ledger.Size != 5 {
+		t.Errorf("told %+v, then %+v", first.Ledger, last.Ledger)
 	}
 }
 

@@ -125,6 +125,10 @@ func (l *line) request() announce.Request {
 	if r.NumWant <= 0 {
 		r.NumWant = -1
 	}
+	if l.o.Ledger != nil {
+		told := l.o.Ledger()
+		r.Ledger = &told
+	}
 	if l.o.Partial != nil && l.o.Partial() {
 		r.Event = announce.Paused
 	}
@@ -134,6 +138,9 @@ func (l *line) request() announce.Request {
 // address fills in what depends on the tracker. mu is held.
 func (l *line) address(r *announce.Request, t *tracker) {
 	r.TrackerID = t.id
+	if !t.shoal {
+		r.Ledger = nil
+	}
 	switch {
 	case !t.greeted:
 		r.Event = announce.Started
@@ -196,6 +203,9 @@ func (l *line) goodbye(ctx context.Context) {
 			for _, event := range events {
 				req := req
 				req.Event, req.TrackerID = event, t.id
+				if !t.shoal {
+					req.Ledger = nil
+				}
 				_, err := l.net.announce(ctx, &t.target, req, 0, func(announce.Response) {})
 				if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 					l.log.Debug("tracker did not hear the goodbye", "tracker", t.url, "err", err)

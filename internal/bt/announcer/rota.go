@@ -29,6 +29,7 @@ type tracker struct {
 	greeted   bool      // it knows us: gets "stopped" in the end
 	completed bool      // it was told
 	id        string    // tracker id, HTTP
+	shoal     bool      // it speaks of places, and is told ledgers
 	fails     int       // attempts in a row
 	tried     time.Time // end of the last attempt
 	refused   time.Time // BEP 31: not before, not even in a hurry
@@ -142,6 +143,7 @@ func (r *rota) succeed(t *tracker, a announce.Response, now time.Time, jitter fl
 	if a.TrackerID != "" {
 		t.id = a.TrackerID
 	}
+	t.shoal = a.Site.Epoch > 0
 	t.last = a
 	t.last.V4, t.last.V6, t.last.IDs4, t.last.IDs6, t.last.Site = nil, nil, nil, nil, announce.Site{}
 	r.promote(t)

@@ -8,6 +8,7 @@ import (
 	"shoal/internal/bt/announce"
 	"shoal/internal/bt/metainfo"
 	"shoal/internal/bt/tracker/handout"
+	"shoal/internal/bt/tracker/ledger"
 	"shoal/internal/bt/tracker/peerstore"
 )
 
@@ -60,10 +61,22 @@ func (d door) announce(now time.Time, from netip.Addr, r *announce.Request, out 
 	if err := d.store.Announce(&a, uint32(now.Unix()), out); err != nil {
 		return refuseFull(err)
 	}
+	if r.Ledger != nil && a.Shoal {
+		d.book.Enter(&ledger.Report{Swarm: r.InfoHash, ID: r.PeerID, Key: r.Key, At: a.Ends[0], DC: d.placeName(a.Place),
+			Left: r.Left, Stopped: a.Stopped, Says: *r.Ledger}, uint32(now.Unix()))
+	}
 	out.Interval = d.o.Interval
 	out.MinInterval = min(d.o.Interval/2, maxMinInterval)
 	out.ExternalIP = from
 	return nil
+}
+
+// placeName is the data centre of an index; empty when it is not known.
+func (t *Tracker) placeName(dc int16) string {
+	if dcs := t.o.Topology.Datacenters(); dc >= 0 {
+		return dcs[dc].Name
+	}
+	return ""
 }
 
 // maxMinInterval is how soon a client that needs more peers may come again.

@@ -1,7 +1,10 @@
 package tracker
 
 import (
+	"cmp"
+	"maps"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -10,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"shoal/internal/bt/announce"
+	"shoal/internal/bt/metainfo"
 )
 
 // metrics are the counters of a tracker. Those of the hot path are looked up once, at the start.
@@ -111,6 +115,7 @@ type storeCollector struct {
 	t                               *Tracker
 	swarms, slots, peers, completed *prometheus.Desc
 	moved, saved, saveTime          *prometheus.Desc
+	flow, copies, source, lacking   *prometheus.Desc
 }
 
 func newStoreCollector(t *Tracker) *storeCollector {
@@ -123,6 +128,10 @@ func newStoreCollector(t *Tracker) *storeCollector {
 		peers:     d("peers", "Peers, by what they want.", "kind"),
 		completed: d("completed", "Completed downloads, over all swarms known."),
 		moved:     d("moved_bytes", "Bytes that peers reported to have moved, over all swarms known.", "direction"),
+		flow:      d("flow_bytes", "Bytes that went from one data centre to another, as shoal peers report, over all swarms known.", "from", "to"),
+		copies:    d("copies", "Copies of the content that came into a data centre from others.", "swarm", "datacenter"),
+		source:    d("source_copies", "Copies of the content that sources have sent.", "swarm"),
+		lacking:   d("lacking_hosts", "Hosts that lack something, by why they are not faster.", "swarm", "why"),
 		saved:     d("state_saved_timestamp_seconds", "When the state was saved last."),
 		saveTime:  d("state_save_seconds", "How long the last save took."),
 	}
@@ -152,8 +161,45 @@ func (c *storeCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(c.completed, completed)
 	gauge(c.moved, up, "sent")
 	gauge(c.moved, down, "received")
+	c.collectLedgers(gauge)
 	if at, took := c.t.state.lastSave(); !at.IsZero() {
 		gauge(c.saved, float64(at.UnixMilli())/1000)
 		gauge(c.saveTime, took.Seconds())
+	}
+}
+
+// Bounds of the ledger's figures: names of data centres are the peers' own where the tracker has no topology.
+const (
+	maxLedgers = 50
+	maxFlows   = 500
+)
+
+// collectLedgers tells the figures of the swarms that have moved most.
+func (c *storeCollector) collectLedgers(gauge func(*prometheus.Desc, float64, ...string)) {
+	all := c.t.book.All()
+	flows, moved := map[[2]string]float64{}, map[metainfo.InfoHash]float64{}
+	for h, sums := range all {
+		for _, f := range sums.Flows {
+			way := [2]string{placed(f.From), placed(f.To)}
+			if _, known := flows[way]; known || len(flows) < maxFlows {
+				flows[way] += float64(f.Bytes)
+			}
+			moved[h] += float64(f.Bytes)
+		}
+	}
+	for way, n := range flows {
+		gauge(c.flow, n, way[0], way[1])
+	}
+	hashes := slices.Collect(maps.Keys(all))
+	slices.SortFunc(hashes, func(a, b metainfo.InfoHash) int { return cmp.Compare(moved[b], moved[a]) })
+	for _, h := range hashes[:min(len(hashes), maxLedgers)] {
+		sums := all[h]
+		gauge(c.source, sums.Source, h.String())
+		for _, s := range sums.Sites[:min(len(sums.Sites), maxLedgers)] {
+			gauge(c.copies, s.Copies, h.String(), placed(s.Name))
+		}
+		for why, n := range sums.Lack {
+			gauge(c.lacking, float64(n), h.String(), cmp.Or(string(why), "unknown"))
+		}
 	}
 }

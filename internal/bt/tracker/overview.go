@@ -10,6 +10,7 @@ import (
 
 	"shoal/internal/bt/metainfo"
 	"shoal/internal/bt/tracker/httpfront"
+	"shoal/internal/bt/tracker/ledger"
 	"shoal/internal/bt/tracker/peerstore"
 	"shoal/internal/topology"
 )
@@ -82,6 +83,9 @@ func (t *Tracker) row(st peerstore.Stats, now time.Time) httpfront.Swarm {
 			s.Name, s.Size, s.File, s.Version = e.Name, e.Size, e.File, versionOf(e.Version, e.Swarms, st.InfoHash)
 		}
 	}
+	if sums, ok := t.book.Sums(st.InfoHash); ok {
+		s.Ledger = t.ledgerOf(sums, now)
+	}
 	dcs := t.o.Topology.Datacenters()
 	for i, n := range st.Places {
 		if n == 0 {
@@ -95,6 +99,28 @@ func (t *Tracker) row(st peerstore.Stats, now time.Time) httpfront.Swarm {
 	}
 	return s
 }
+
+// ledgerOf is what the page shows of what was moved.
+func (t *Tracker) ledgerOf(sums ledger.Sums, now time.Time) *httpfront.Ledger {
+	l := &httpfront.Ledger{Size: sums.Size, Source: sums.Source}
+	for _, s := range sums.Sites {
+		l.Sites = append(l.Sites, httpfront.Site{Name: placed(s.Name), Hosts: s.Hosts, Done: s.Done, Copies: s.Copies})
+	}
+	for _, f := range sums.Flows {
+		link, _ := t.o.Topology.Link(f.From, f.To)
+		l.Flows = append(l.Flows, httpfront.Flow{Link: link.Name, From: placed(f.From), To: placed(f.To), Bytes: f.Bytes, Copies: float64(f.Bytes) / float64(sums.Size)})
+	}
+	for _, h := range sums.Slow {
+		row := httpfront.SlowHost{Host: h.At.String(), Datacenter: placed(h.DC), Have: h.Have, Rate: int64(h.Rate), Why: string(h.Slow)}
+		if h.Silent(uint32(now.Unix())) {
+			row.Why = "silent"
+		}
+		l.Slow = append(l.Slow, row)
+	}
+	return l
+}
+
+func placed(name string) string { return cmp.Or(name, topology.Unknown) }
 
 // versionOf tells which swarm of a metafile this is: a hybrid has one for v1 and one for v2 clients.
 func versionOf(v metainfo.Version, swarms []metainfo.InfoHash, h metainfo.InfoHash) string {

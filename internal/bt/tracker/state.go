@@ -11,21 +11,25 @@ import (
 	"time"
 
 	"shoal/internal/atomicfile"
+	"shoal/internal/bt/tracker/ledger"
 	"shoal/internal/bt/tracker/peerstore"
 )
 
-// stateFile saves a store now and then, and brings it back. It owns the file at path, or nothing when path is
-// empty.
+// stateFile saves a store and a ledger now and then, and brings them back. It owns the file at path and the one
+// beside it, or nothing when path is empty.
 type stateFile struct {
 	path  string
 	store *peerstore.Store
+	book  *ledger.Book
 	log   *slog.Logger
 
 	mu    sync.Mutex // guards what follows, and lets one save happen at a time
 	saved peerstore.Revision
 	took  time.Duration // the last save
-	at    time.Time     // of the last good save
-	err   error         // of the last one
+
+	entered uint64    // version of the ledger that was saved
+	at      time.Time // of the last good save
+	err     error     // of the last one
 }
 
 const (
@@ -39,7 +43,8 @@ const (
 // openState restores the store of a file and checks that the file can be written. A file of something else is
 // an error; a damaged one is put aside under the same name and ".damaged", which the log tells.
 func openState(path string, o peerstore.Options, now time.Time, log *slog.Logger) (*stateFile, error) {
-	s := &stateFile{path: path, log: log}
+	s := &stateFile{path: path, log: log, book: &ledger.Book{}}
+	s.loadLedger()
 	var err error
 	if s.store, err = restore(path, o, now); errors.Is(err, peerstore.ErrDamaged) {
 		aside := path + ".damaged"
@@ -81,6 +86,28 @@ func restore(path string, o peerstore.Options, now time.Time) (*peerstore.Store,
 	return store, err
 }
 
+// ledgerPath is the file of the ledger. It is one of its own since peers can be found again without it.
+func (s *stateFile) ledgerPath() string { return s.path + ".ledger" }
+
+// loadLedger reads the ledger. A damaged one is put aside, and what could be read of it counts.
+func (s *stateFile) loadLedger() {
+	if s.path == "" {
+		return
+	}
+	f, err := os.Open(s.ledgerPath())
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	if err == nil {
+		err = s.book.Load(f)
+		f.Close()
+	}
+	if err != nil {
+		aside := s.ledgerPath() + ".damaged"
+		s.log.Error("the ledger is damaged; it is put aside", "file", s.ledgerPath(), "aside", aside, "err", errors.Join(err, os.Rename(s.ledgerPath(), aside)))
+	}
+}
+
 // save writes the state, whatever changed.
 func (s *stateFile) save() error {
 	if s.path == "" {
@@ -90,6 +117,11 @@ func (s *stateFile) save() error {
 	defer s.mu.Unlock()
 	start, revision := time.Now(), s.store.Revision()
 	err := atomicfile.WriteFunc(s.path, 0o600, s.store.Save)
+	if v := s.book.Version(); err == nil && v != s.entered {
+		if err = atomicfile.WriteFunc(s.ledgerPath(), 0o600, s.book.Save); err == nil {
+			s.entered = v
+		}
+	}
 	s.took = time.Since(start)
 	if err != nil {
 		s.err = fmt.Errorf("state of the tracker: %w", err)

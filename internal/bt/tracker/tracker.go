@@ -19,6 +19,7 @@ import (
 
 	"shoal/internal/bt/tracker/catalog"
 	"shoal/internal/bt/tracker/httpfront"
+	"shoal/internal/bt/tracker/ledger"
 	"shoal/internal/bt/tracker/peerstore"
 	"shoal/internal/bt/tracker/throttle"
 	"shoal/internal/bt/tracker/udpfront"
@@ -89,6 +90,7 @@ type Tracker struct {
 	o        Options
 	sockets  *sockets
 	store    *peerstore.Store
+	book     *ledger.Book
 	catalog  *catalog.Catalog // nil: open
 	throttle *throttle.Table
 	metrics  *metrics
@@ -134,7 +136,7 @@ func New(o Options) (_ *Tracker, err error) {
 	if t.state, err = openState(o.StateFile, t.storeOptions(), t.started, o.Log); err != nil {
 		return nil, fmt.Errorf("tracker: %w", err)
 	}
-	t.store = t.state.store
+	t.store, t.book = t.state.store, t.state.book
 	if t.requests, err = openRequestLog(o.LogFile, o.Log); err != nil {
 		return nil, fmt.Errorf("tracker: %w", err)
 	}
@@ -235,6 +237,7 @@ func (t *Tracker) sweep(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case now := <-ticker.C:
+			t.book.Sweep(uint32(now.Unix()))
 			if peers, swarms := t.store.Sweep(uint32(now.Unix())); peers+swarms > 0 {
 				t.o.Log.Debug("expired", "peers", peers, "swarms", swarms)
 			}

@@ -154,6 +154,8 @@ func (f *Front) serveRest(w http.ResponseWriter, r *http.Request, now time.Time)
 	switch r.URL.Path {
 	case "/":
 		f.page(w, r, now)
+	case "/ledger.json":
+		f.ledgers(w, now)
 	case "/metrics":
 		f.o.Metrics.ServeHTTP(w, r)
 	case "/healthz":

@@ -3,6 +3,7 @@ package httpfront
 import (
 	"bytes"
 	_ "embed"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"html/template"
@@ -41,12 +42,48 @@ type Swarm struct {
 	Down, Up  int64         // bytes received and sent, as peers say
 	Idle      time.Duration // since the last announce; below zero: never
 	Places    []PlaceCount  // peers by data centre, those that have any
+	Ledger    *Ledger       // nil: no peer has told what it moved
 }
 
 // PlaceCount is the number of peers in a data centre.
 type PlaceCount struct {
 	Name  string
 	Peers int
+}
+
+// Ledger is what shoal peers have moved between data centres, as they say.
+type Ledger struct {
+	Size   int64      `json:"size"`          // bytes of the content
+	Source float64    `json:"source_copies"` // that sources have sent
+	Sites  []Site     `json:"datacenters"`
+	Flows  []Flow     `json:"flows"`
+	Slow   []SlowHost `json:"slow"` // those that will be done last, the last one first
+}
+
+// Site is a data centre of a Ledger.
+type Site struct {
+	Name   string  `json:"name"`
+	Hosts  int     `json:"hosts"`
+	Done   int     `json:"done"`
+	Copies float64 `json:"copies"` // that came in from others
+}
+
+// Flow is what went from one data centre to another.
+type Flow struct {
+	Link   string  `json:"link"`
+	From   string  `json:"from"`
+	To     string  `json:"to"`
+	Bytes  int64   `json:"bytes"`
+	Copies float64 `json:"copies"`
+}
+
+// SlowHost is a host that lacks something.
+type SlowHost struct {
+	Host       string  `json:"host"`
+	Datacenter string  `json:"datacenter"`
+	Have       float64 `json:"have"` // share of the content
+	Rate       int64   `json:"rate"` // bytes a second
+	Why        string  `json:"why"`  // limit, disk, cpu, nobody, unreachable, silent; empty: not known
 }
 
 //go:embed page.html
@@ -69,6 +106,7 @@ func newPage() *template.Template {
 		"ago":   formatAgo,
 		"text":  readable,
 		"link":  metafilePath,
+		"per":   func(share float64) string { return fmt.Sprintf("%.0f %%", 100*share) },
 		"add":   func(a, b int) int { return a + b },
 	}).Parse(pageHTML))
 }
@@ -95,6 +133,26 @@ func (f *Front) page(w http.ResponseWriter, r *http.Request, now time.Time) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	_, _ = w.Write(buf.Bytes()) // nobody is left to tell when the client is gone
+}
+
+// ledgers serves what the page shows of what was moved, as JSON.
+func (f *Front) ledgers(w http.ResponseWriter, now time.Time) {
+	type doc struct {
+		InfoHash string `json:"info_hash"`
+		Name     string `json:"name,omitempty"`
+		*Ledger
+	}
+	out := struct {
+		Swarms []doc `json:"swarms"`
+	}{[]doc{}}
+	for _, s := range f.o.Overview(now).Swarms {
+		if s.Ledger != nil {
+			out.Swarms = append(out.Swarms, doc{s.Hash, readable(s.Name), s.Ledger})
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = json.NewEncoder(w).Encode(out) // nobody is left to tell when the client is gone
 }
 
 const metafileRoot = "/torrents/"

@@ -29,7 +29,8 @@ type ledger struct {
 	turn   sync.Mutex // one account at a time: figures must not go back
 
 	mu    sync.Mutex
-	seen  map[*share]map[string]swarm.Traffic // what of each torrent is in the sums
+	seen  map[*share]map[string]swarm.Traffic // what of each torrent's engine is in the sums
+	each  map[*share]map[string]swarm.Traffic // by data centre, since the torrent began
 	sums  map[string]swarm.Traffic            // by data centre
 	links map[string]*linkUse                 // by name
 }
@@ -41,7 +42,7 @@ type linkUse struct {
 }
 
 func newLedger(where *places) *ledger {
-	return &ledger{places: where, seen: map[*share]map[string]swarm.Traffic{}, sums: map[string]swarm.Traffic{}, links: map[string]*linkUse{}}
+	return &ledger{places: where, seen: map[*share]map[string]swarm.Traffic{}, each: map[*share]map[string]swarm.Traffic{}, sums: map[string]swarm.Traffic{}, links: map[string]*linkUse{}}
 }
 
 // enter adds what a torrent has moved by now, by data centre, and returns the
@@ -60,12 +61,29 @@ func (l *ledger) enter(s *share, by map[string]swarm.Traffic, now time.Time) (pa
 		}
 		sum := l.sums[dc]
 		l.sums[dc] = swarm.Traffic{Up: sum.Up + d.Up, Down: sum.Down + d.Down}
+		l.enterEach(s, dc, d)
 		if err := l.cross(dc, d, now); err != nil {
 			passed = append(passed, err)
 		}
 	}
 	l.seen[s] = by
 	return passed
+}
+
+// enterEach adds to the sums of one torrent. The caller holds mu.
+func (l *ledger) enterEach(s *share, dc string, d swarm.Traffic) {
+	if l.each[s] == nil {
+		l.each[s] = map[string]swarm.Traffic{}
+	}
+	sum := l.each[s][dc]
+	l.each[s][dc] = swarm.Traffic{Up: sum.Up + d.Up, Down: sum.Down + d.Down}
+}
+
+// of is what one torrent has moved, by data centre.
+func (l *ledger) of(s *share) map[string]swarm.Traffic {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.each[s])
 }
 
 // cross counts bytes over the link to a data centre. The caller holds mu.
@@ -91,6 +109,7 @@ func (l *ledger) leave(s *share) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.seen, s)
+	delete(l.each, s)
 }
 
 // total is all that was moved.

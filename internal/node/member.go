@@ -34,6 +34,7 @@ type member struct {
 	disk     *storage.Disk
 	engine   *swarm.Torrent
 	trackers *announcer.Announcer
+	waits    waits
 	partial  bool // not everything is wanted (BEP 21)
 }
 
@@ -46,6 +47,7 @@ func (s *share) join(disk *storage.Disk, hashes *metainfo.Hashes, have, want *bi
 		return append(up, eachUp), append(down, eachDown)
 	}
 	up, down := limits(topology.Place{})
+	m.waits.torrent = eachDown
 	var err error
 	m.engine, err = swarm.New(swarm.Options{
 		Info: s.meta.Info, Hashes: hashes, Store: disk, Have: have, Want: want, Written: written(disk),
@@ -60,11 +62,13 @@ func (s *share) join(disk *storage.Disk, hashes *metainfo.Hashes, have, want *bi
 		Tiers: s.meta.Announce, Swarms: s.meta.Info.Swarms(), PeerID: s.p.id,
 		Port: s.p.in.addrPort().Port(), Local: s.p.local(), Key: s.p.key, TLS: s.p.TrackerTLS, Log: s.log,
 		Stats:   m.stats,
+		Ledger:  m.ledger,
 		Partial: func() bool { return m.partial && s.complete.Load() },
 		Site: func(_ metainfo.InfoHash, answer *announce.Response) {
 			if own, moved := s.p.places.learn(answer); moved {
 				s.log.Info("a tracker says where this host is", "place", own)
 			}
+			m.engine.Located() // before it hears of the peers
 		},
 		Found: func(_ metainfo.InfoHash, peers []netip.AddrPort) { m.engine.AddPeers(peers) },
 	})

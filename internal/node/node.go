@@ -90,7 +90,8 @@ type Event struct {
 	Addr     netip.AddrPort // where peers reach this process
 	InfoHash string         // hex: v1's if there is one, else v2's
 	Status   Status
-	Err      error // of Failed and Budget
+	Err      error   // of Failed and Budget
+	Moved    []Moved // by data centre, with Complete
 
 	share *share // nil where there is none
 }

@@ -3,9 +3,13 @@ package node
 import (
 	"context"
 	"errors"
+	"io"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -156,24 +160,49 @@ func TestOnlyTheTrackerHasTheFile(t *testing.T) {
 		return Tracker(ctx, TrackerOptions{Options: tracker.Options{Listen: "127.0.0.1:0"}, TopologyFile: file, Ready: func(a netip.AddrPort) { ready <- a }})
 	})
 	r := newRelease(t, metainfo.Hybrid)
-	r.meta.Announce = [][]string{{"http://" + (<-ready).String() + "/announce"}}
+	at := "http://" + (<-ready).String()
+	r.meta.Announce = [][]string{{at + "/announce"}}
 	must(t, os.WriteFile(r.file, r.meta.Encode(), 0o644))
 
 	seeding, getting := make(events, 100), make(events, 100)
 	seed := NewSeed(SeedOptions{Options: quiet("127.0.1.1:0", seeding), Files: []string{r.file}, Content: ContentOptions{Dir: r.dir}})
-	background(t, seed.Run)
+	stop := background(t, seed.Run)
 	seeding.wait(t, Serving)
 	dir := t.TempDir()
 	background(t, NewGet(GetOptions{Options: quiet("127.0.2.1:0", getting), Source: r.file, Content: ContentOptions{Dir: dir}, Seed: true}).Run)
 	done := getting.wait(t, Complete)
 	same(t, dir)
+	if want := []Moved{{Datacenter: "fra1", Received: r.meta.Info.ContentLength()}}; !slices.Equal(done.Moved, want) {
+		t.Errorf("moved %+v, want %+v", done.Moved, want)
+	}
 	p := done.share.p
 	if got := p.places.Own(); got != (topology.Place{Datacenter: "iad1"}) {
 		t.Errorf("the host takes itself to be in %v", got)
 	}
 	p.account(time.Now())
 	by, links := p.ledger.figures()
+	stop() // the seed says goodbye, with what it has sent
+	awaitPage(t, at+"/ledger.json", `"link":"fra1-iad1","from":"fra1","to":"iad1","bytes":`+strconv.FormatInt(r.meta.Info.ContentLength(), 10))
+	awaitPage(t, at+"/metrics", `shoal_tracker_flow_bytes{from="fra1",to="iad1"}`)
+	awaitPage(t, at+"/", "fra1 to iad1")
 	if want := r.meta.Info.ContentLength(); by["fra1"].Down != want || links["fra1-iad1"].Down != want {
 		t.Errorf("by data centre %v, by link %v; want all %d bytes from fra1", by, links, want)
 	}
+}
+
+// awaitPage waits until a page of a tracker holds a text.
+func awaitPage(t *testing.T, url, text string) {
+	t.Helper()
+	var body []byte
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		resp, err := http.Get(url)
+		must(t, err)
+		body, err = io.ReadAll(resp.Body)
+		resp.Body.Close()
+		must(t, err)
+		if strings.Contains(string(body), text) {
+			return
+		}
+	}
+	t.Errorf("%s never held %q: %.2000s", url, text, body)
 }

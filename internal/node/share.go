@@ -97,7 +97,11 @@ func (s *share) infoHash() string {
 func (s *share) enter(state string) { s.state.Store(&state) }
 
 func (s *share) report(kind Kind, err error) {
-	s.p.Report(Event{Kind: kind, Name: s.name(), Path: s.path(), Addr: s.p.in.addrPort(), InfoHash: s.infoHash(), Status: s.status(), Err: err, share: s})
+	e := Event{Kind: kind, Name: s.name(), Path: s.path(), Addr: s.p.in.addrPort(), InfoHash: s.infoHash(), Status: s.status(), Err: err, share: s}
+	if kind == Complete {
+		e.Moved = s.moved()
+	}
+	s.p.Report(e)
 }
 
 // status may be asked at any time, from any goroutine.

@@ -75,6 +75,19 @@ func (b *Bucket) Rate() int64 {
 // Limited tells whether Wait can ever sleep.
 func (b *Bucket) Limited() bool { return b.Rate() > 0 }
 
+// Short tells whether more was asked for than is earned yet: somebody waits, or
+// the next one who asks will.
+func (b *Bucket) Short() bool {
+	if !b.Limited() {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.earn(time.Now())
+	d, _ := b.until(b.asked)
+	return d > leeway
+}
+
 // Chunk is a good number of bytes to move between two Waits: about 10 ms of the
 // rate in whole blocks of 16 KiB, at least one block, at most limit.
 func (b *Bucket) Chunk(limit int) int {

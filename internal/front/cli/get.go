@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"shoal/internal/node"
+	"shoal/internal/topology"
 )
 
 const getLong = `Fetches the content of a metafile into DIR, under the metafile's own name, and
@@ -109,16 +111,40 @@ type completeDoc struct {
 	Downloaded int64   `json:"downloaded"`
 	Wasted     int64   `json:"wasted"`
 	Seconds    float64 `json:"seconds"`
+
+	Datacenters []movedDoc `json:"datacenters"` // what came from where
+}
+
+// movedDoc is what was moved to and from one data centre.
+type movedDoc struct {
+	Datacenter string `json:"datacenter"` // "unknown" where that is so
+	Own        bool   `json:"own"`        // it is this host's
+	Received   int64  `json:"received"`
+	Sent       int64  `json:"sent"`
 }
 
 func (s *shell) printComplete(e node.Event, took time.Duration, seeding bool) {
+	moved := []movedDoc{}
+	for _, m := range e.Moved {
+		moved = append(moved, movedDoc{cmp.Or(m.Datacenter, topology.Unknown), m.Own, m.Received, m.Sent})
+	}
 	if s.json {
 		s.print(completeDoc{"complete", e.Name, e.Path, e.InfoHash, e.Status.Total,
-			e.Status.Downloaded, e.Status.Wasted, took.Seconds()})
+			e.Status.Downloaded, e.Status.Wasted, took.Seconds(), moved})
 		return
 	}
 	s.printf("complete: %s (%s, %s fetched in %s)\n", e.Path, bytesText(e.Status.Total),
 		bytesText(e.Status.Downloaded), took.Round(time.Millisecond*10))
+	for _, m := range moved {
+		if m.Datacenter == topology.Unknown && len(moved) == 1 {
+			break // no place is known: there is nothing to tell apart
+		}
+		kind := "over the WAN"
+		if m.Own {
+			kind = "this data centre"
+		}
+		s.printf("  %s (%s): %s received, %s sent\n", m.Datacenter, kind, bytesText(m.Received), bytesText(m.Sent))
+	}
 	if seeding {
 		s.printf("seeding until stopped\n")
 	}

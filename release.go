@@ -23,6 +23,9 @@ type Release struct {
 	Files    int       `json:"files"`
 	By       string    `json:"by,omitempty"`
 	Created  time.Time `json:"created,omitzero"`
+	// Held says that the server which answers holds all of its content: whoever
+	// pushed it need not serve it any more.
+	Held bool `json:"held,omitempty"`
 }
 
 // Name is the release's name in the form app@version.

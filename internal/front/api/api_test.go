@@ -317,6 +317,16 @@ func TestMetafiles(t *testing.T) {
 	}
 }
 
+// TestHeld lets the server that answers say what it holds.
+func TestHeld(t *testing.T) {
+	s := newSite(t)
+	s.answers["Releases"] = []shoal.Release{{App: "web", Version: "held"}, {App: "web", Version: "fetched"}}
+	list, err := s.client(t, s.token(t, shoal.Token{Role: shoal.Viewer}, time.Now()), nil).Releases(context.Background(), "web")
+	if err != nil || len(list) != 2 || !list[0].Held || list[1].Held {
+		t.Errorf("%+v %v", list, err)
+	}
+}
+
 func all(t *testing.T) shoal.Selector {
 	t.Helper()
 	to, err := shoal.ParseSelector(shoal.All)

@@ -226,3 +226,6 @@ func refusalOf(to *url.URL, res *http.Response, body []byte) error {
 	}
 	return e
 }
+
+// Servers are where the control plane is.
+func (c *Client) Servers() []*url.URL { return c.urls }

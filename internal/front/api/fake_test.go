@@ -217,6 +217,7 @@ func siteAt(t *testing.T, f *fake, a *trust.Authority, addr string) *site {
 	}
 	s, err := NewServer(Options{
 		Fleet: f, Access: f, Agents: f, Door: f, Authority: a, Certificate: cert.Certificate, Log: slog.New(slog.DiscardHandler),
+		Held: func(app, version string) bool { return version == "held" },
 		Members: map[string]http.Handler{"GET /announce": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprint(w, "member ", MemberOf(r))
 		})},

@@ -19,7 +19,11 @@ func (c *call) sees(app string) bool {
 
 func (s *Server) releases(c *call) (any, error) {
 	list, err := s.Fleet.Releases(c.ctx(), c.r.URL.Query().Get("app"))
-	return visible(list, func(r shoal.Release) bool { return c.sees(r.App) }), err
+	list = visible(list, func(r shoal.Release) bool { return c.sees(r.App) })
+	for i := range list {
+		list[i].Held = s.Held != nil && s.Held(list[i].App, list[i].Version)
+	}
+	return list, err
 }
 
 // visible keeps what a scope shows, and makes none an empty list of JSON.

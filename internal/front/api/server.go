@@ -36,7 +36,8 @@ type Door interface {
 	Forgotten(ctx context.Context, host string) (time.Time, error)
 }
 
-// Options of a server. All are needed but Members and Certificate.
+// Options of a server. All are needed but Held and Members, and Certificate to
+// Serve only.
 type Options struct {
 	Fleet     shoal.Fleet
 	Access    shoal.Access
@@ -46,6 +47,8 @@ type Options struct {
 	// Certificate shows who the server is: trust.ServerCertificate's, or one of
 	// an authority that clients trust already.
 	Certificate func() (*tls.Certificate, error)
+	// Held tells whether this server holds all content of a release. nil: of none.
+	Held func(app, version string) bool
 	// Members are more handlers, by pattern, for those who show a certificate of
 	// the fleet: the tracker. MemberOf says who asks.
 	Members map[string]http.Handler

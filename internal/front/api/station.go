@@ -67,7 +67,9 @@ func (s *Server) mayJoin(c *call, host string) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", shoal.ErrInvalid, err)
 	}
-	there, err := s.Fleet.Hosts(c.ctx(), named)
+	// A joiner may not look at the fleet, so the server looks for it.
+	own := shoal.WithPrincipal(c.ctx(), shoal.Principal{Name: "enroll", Role: shoal.Viewer})
+	there, err := s.Fleet.Hosts(own, named)
 	if err == nil && len(there) > 0 && !c.Token.Used.IsZero() {
 		return nil // it used this token itself and lost the answer; UseToken says whether it is the same
 	}

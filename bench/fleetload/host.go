@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"shoal"
+	"shoal/internal/front/api"
+)
+
+// key is what all hosts share, to spare their making: their names differ.
+type key struct {
+	private *ecdsa.PrivateKey
+	csr     []byte
+}
+
+func newKey() (k key, err error) {
+	if k.private, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err == nil {
+		k.csr, err = x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, k.private)
+	}
+	return k, err
+}
+
+// host is one simulated agent.
+type host struct {
+	name     string
+	client   *api.Client
+	mu       sync.Mutex
+	report   shoal.Report
+	watching atomic.Bool
+	version  atomic.Value // string: what it is asked about
+	// When it was told, in nanoseconds since 1970; 0 is not yet.
+	staged, live, stopped atomic.Int64
+}
+
+// newHost joins a host with a one-time token, as an agent does.
+func (l *load) newHost(ctx context.Context, name string, k key) (*host, error) {
+	secret, _, err := l.admin.CreateToken(ctx, shoal.Token{Name: name, Role: shoal.Joiner, Host: name, Expires: time.Now().Add(time.Hour)})
+	if err != nil {
+		return nil, err
+	}
+	made, err := l.admin.Enroll(ctx, shoal.Enrollment{Host: name, Token: secret, CSR: k.csr})
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(made.Certificate)
+	if block == nil {
+		return nil, errors.New("the certificate is no PEM")
+	}
+	cert := &tls.Certificate{Certificate: [][]byte{block.Bytes}, PrivateKey: k.private}
+	h := &host{name: name}
+	h.client, err = api.NewClient(api.ClientOptions{Servers: []string{l.server}, Anchor: l.anchor, Certificate: func() (*tls.Certificate, error) { return cert, nil }})
+	if err != nil {
+		return nil, err
+	}
+	w, err := h.client.Hello(ctx, shoal.Hello{Host: name, Datacenter: "dc" + name[len(name)-1:], Software: "fleetload", Instance: name, Clock: time.Now()})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	h.report = shoal.Report{Host: name, Session: w.Session, Free: 1 << 40}
+	h.version.Store("")
+	return h, h.tell(ctx, func(*shoal.Report) {})
+}
+
+// tell changes the report and sends it.
+func (h *host) tell(ctx context.Context, change func(*shoal.Report)) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	change(&h.report)
+	h.report.Seq++
+	return h.client.Report(ctx, h.report)
+}
+
+// beat reports as often as agents do that have nothing to say.
+func (h *host) beat(ctx context.Context) {
+	for sleep(ctx, shoal.OfflineAfter/3) == nil {
+		_ = h.tell(ctx, func(*shoal.Report) {}) // the rollout tells when a host falls silent
+	}
+}
+
+// wants resets the clocks for a version.
+func (h *host) wants(version string) {
+	h.staged.Store(0)
+	h.live.Store(0)
+	h.version.Store(version)
+}
+
+// watch does what it is told, and reports, until ctx ends.
+func (h *host) watch(ctx context.Context) {
+	for since := uint64(0); ctx.Err() == nil; {
+		o, err := h.client.Watch(ctx, h.name, since)
+		if err != nil {
+			continue
+		}
+		since = o.Version
+		h.watching.Store(true)
+		h.obey(ctx, o)
+	}
+}
+
+func (h *host) obey(ctx context.Context, o shoal.Orders) {
+	now := time.Now().UnixNano()
+	if o.Stopped {
+		h.stopped.CompareAndSwap(0, now)
+	}
+	for _, order := range o.Orders {
+		if order.Hold || o.Stopped {
+			continue
+		}
+		if order.Stage == h.version.Load() {
+			h.staged.CompareAndSwap(0, now)
+		}
+		if order.Live == h.version.Load() {
+			h.live.CompareAndSwap(0, now)
+		}
+		_ = h.tell(ctx, func(r *shoal.Report) { // the rollout tells when one is missing
+			app := shoal.AppReport{App: order.App, Taken: order.ID}
+			if len(r.Apps) > 0 {
+				app.Live, app.Health, app.Staged = r.Apps[0].Live, r.Apps[0].Health, r.Apps[0].Staged
+			}
+			if order.Stage != "" {
+				app.Staged = []string{order.Stage}
+			}
+			if order.Live != "" {
+				app.Live, app.Health, app.Staged = order.Live, shoal.Healthy, []string{order.Live}
+			}
+			r.Apps = []shoal.AppReport{app}
+		})
+	}
+}
+
+// taken is what the server has used, as Linux counts it.
+type taken struct {
+	memory, cpu float64 // bytes; seconds
+}
+
+func (l *load) taken() (t taken) {
+	if l.pid == 0 {
+		return t
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", l.pid))
+	if err != nil {
+		return t
+	}
+	for line := range strings.Lines(string(status)) {
+		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "VmRSS:" {
+			kib, _ := strconv.ParseFloat(fields[1], 64) // 0 tells that Linux has changed
+			t.memory = 1024 * kib
+		}
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", l.pid))
+	if err != nil {
+		return t
+	}
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	for _, i := range []int{11, 12} { // utime and stime, see proc(5)
+		ticks, _ := strconv.ParseFloat(fields[i], 64)
+		t.cpu += ticks / 100
+	}
+	return t
+}

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"shoal"
+	"shoal/internal/bt/metainfo/build"
+	"shoal/internal/front/api"
+	"shoal/internal/trust"
+)
+
+// together is how many hosts join at the same time.
+const together = 32
+
+// load is one run.
+type load struct {
+	options
+	anchor trust.Anchor
+	admin  *api.Client
+	out    io.Writer
+	hosts  []*host
+}
+
+func (l *load) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	begin := time.Now()
+	before := l.taken()
+	if err := l.join(ctx); err != nil {
+		return err
+	}
+	for _, h := range l.hosts {
+		wg.Go(func() { h.watch(ctx) })
+		wg.Go(func() { h.beat(ctx) })
+		defer h.client.Close()
+	}
+	if err := l.await(ctx, func(h *host) bool { return h.watching.Load() }); err != nil {
+		return err
+	}
+	joined := l.taken()
+	fmt.Fprintf(l.out, "%d hosts joined and watch after %v; the server took %.1f s of CPU for it\n", len(l.hosts), time.Since(begin).Round(time.Second/10), joined.cpu-before.cpu)
+	if err := sleep(ctx, l.quiet); err != nil {
+		return err
+	}
+	idle := l.taken()
+	fmt.Fprintf(l.out, "memory of the server: %.0f MB, %.0f MB of it for the hosts, %.1f KB each\n", idle.memory/1e6, (idle.memory-before.memory)/1e6, (idle.memory-before.memory)/1e3/float64(len(l.hosts)))
+	fmt.Fprintf(l.out, "while nothing happens: %.1f %% of a core\n", 100*(idle.cpu-joined.cpu)/l.quiet.Seconds())
+	for _, version := range []string{"1", "2", "3"} {
+		if err := l.push(ctx, version); err != nil {
+			return err
+		}
+	}
+	return l.stop(ctx)
+}
+
+// join makes hosts of the fleet.
+func (l *load) join(ctx context.Context) error {
+	key, err := newKey()
+	if err != nil {
+		return err
+	}
+	l.hosts = make([]*host, l.options.hosts)
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(together)
+	for i := range l.hosts {
+		g.Go(func() (err error) {
+			l.hosts[i], err = l.newHost(ctx, fmt.Sprintf("load-%05d", i), key)
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+// await waits until something holds of all hosts.
+func (l *load) await(ctx context.Context, holds func(*host) bool) error {
+	for slices.ContainsFunc(l.hosts, func(h *host) bool { return !holds(h) }) {
+		if err := sleep(ctx, 10*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// push orders all hosts to stage and then to switch, and measures both.
+func (l *load) push(ctx context.Context, version string) error {
+	r, err := l.wish(ctx, version)
+	if err != nil {
+		return err
+	}
+	before, begin := l.taken(), time.Now()
+	for _, h := range l.hosts {
+		h.wants(version)
+	}
+	p, err := l.admin.Push(ctx, r)
+	if err != nil {
+		return err
+	}
+	if err := l.await(ctx, func(h *host) bool { return h.staged.Load() != 0 }); err != nil {
+		return err
+	}
+	l.tell(fmt.Sprintf("push of version %s: order to stage", version), begin, func(h *host) int64 { return h.staged.Load() })
+	if err := l.await(ctx, func(h *host) bool { return h.live.Load() != 0 }); err != nil {
+		return err
+	}
+	l.tell("  all staged, and the order to switch", begin, func(h *host) int64 { return h.live.Load() })
+	for p.Phase != "done" {
+		if err := sleep(ctx, 100*time.Millisecond); err != nil {
+			return err
+		}
+		if p, err = l.admin.Rollout(ctx, p.Rollout.ID); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(l.out, "  done after %v; %.1f s of CPU of the server\n", time.Since(begin).Round(time.Millisecond), l.taken().cpu-before.cpu)
+	return nil
+}
+
+// stop measures the brakes.
+func (l *load) stop(ctx context.Context) error {
+	begin := time.Now()
+	if err := l.admin.Stop(ctx, "load"); err != nil {
+		return err
+	}
+	if err := l.await(ctx, func(h *host) bool { return h.stopped.Load() != 0 }); err != nil {
+		return err
+	}
+	l.tell("stop-all", begin, func(h *host) int64 { return h.stopped.Load() })
+	return l.admin.Start(ctx)
+}
+
+// tell prints when hosts knew, from the moment of asking.
+func (l *load) tell(what string, begin time.Time, at func(*host) int64) {
+	var took []time.Duration
+	for _, h := range l.hosts {
+		took = append(took, time.Unix(0, at(h)).Sub(begin))
+	}
+	slices.Sort(took)
+	pick := func(share float64) time.Duration {
+		return took[int(share*float64(len(took)-1))].Round(time.Millisecond)
+	}
+	fmt.Fprintf(l.out, "%s: half of the hosts know after %v, 99 %% after %v, all after %v\n", what, pick(0.5), pick(0.99), pick(1))
+}
+
+// wish registers a release of a few bytes that nobody fetches.
+func (l *load) wish(ctx context.Context, version string) (r shoal.Rollout, err error) {
+	dir, err := os.MkdirTemp("", "fleetload-*")
+	if err != nil {
+		return r, err
+	}
+	defer os.RemoveAll(dir)
+	if err := os.WriteFile(filepath.Join(dir, "version"), []byte(version), 0o644); err != nil {
+		return r, err
+	}
+	meta, err := build.Build(ctx, dir, build.Options{Name: "load", Private: true})
+	if err != nil {
+		return r, err
+	}
+	if _, err := l.admin.Register(ctx, shoal.Upload{App: "load", Version: version, Metafile: meta.Encode(), Serial: uint64(time.Now().Unix())}); err != nil {
+		return r, err
+	}
+	r = shoal.Rollout{App: "load", Version: version}
+	if r.To, err = shoal.ParseSelector(shoal.All); err == nil {
+		r.Waves, err = shoal.ParseWaves("100%", shoal.Wave{})
+	}
+	return r, err
+}

@@ -114,7 +114,10 @@ BitTorrent protocol, and speaks it with every stock client.
 One binary holds the whole recipe: make a metafile (create), look at it and
 check content against it (inspect, verify), introduce peers to each other
 (tracker), serve content (seed) and fetch it (get), and keep the versions of an
-app on a host and switch between them (release).`
+app on a host and switch between them (release).
+
+For a fleet, push brings a release to all of its hosts and switches them in
+waves; status, why and their like show how far it is.`
 
 const rootExample = `  shoal create -a http://tracker.example:6969/announce ./app-1.4
   shoal tracker --listen :6969
@@ -147,6 +150,7 @@ func (s *shell) command() *cobra.Command {
 	flags.StringVar(&s.level, "log-level", s.level, "debug, info, warn or error")
 	root.AddCommand(s.createCommand(), s.inspectCommand(), s.verifyCommand(), s.trackerCommand(),
 		s.seedCommand(), s.getCommand(), s.ctlCommand(), s.topologyCommand(), s.releaseCommand(), s.versionCommand(), s.manCommand(), exitCodesTopic(), limitsTopic())
+	root.AddCommand(s.fleetVerbs()...)
 	return root
 }
 

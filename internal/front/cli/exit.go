@@ -12,11 +12,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"shoal"
 	"shoal/internal/bt/metainfo/build"
 	"shoal/internal/bt/storage"
 	"shoal/internal/deploy/release"
 	"shoal/internal/front/control"
 	"shoal/internal/node"
+	"shoal/internal/trust"
 )
 
 // Code is what the process returns to its caller.
@@ -53,7 +55,7 @@ func Codes() []struct {
 		{CodeDamaged, "content is damaged, incomplete or changed while it was read"},
 		{CodeNotFound, "a file, folder or URL that was named does not exist"},
 		{CodeMalformed, "a metafile or magnet link cannot be understood or is unsafe"},
-		{CodePermission, "the system does not permit it: permissions, or a read-only file system"},
+		{CodePermission, "the system or the fleet does not permit it: permissions, a read-only file system, or a role"},
 		{CodeNoSpace, "no space left for the content"},
 		{CodeRefused, "refused, because it would overwrite something or leave the tree"},
 		{CodeNetwork, "an address cannot be listened on, or a server cannot be reached"},
@@ -130,6 +132,12 @@ func causes() []cause {
 		{is(release.ErrBusy), CodeRefused, ""},
 		{is(release.ErrRefused), CodeRefused, ""},
 		{is(release.ErrDamaged), CodeDamaged, ""},
+		{is(shoal.ErrInvalid), CodeUsage, ""},
+		{is(shoal.ErrDenied), CodePermission, ""},
+		{is(shoal.ErrNotFound), CodeNotFound, ""},
+		{is(shoal.ErrConflict), CodeRefused, ""},
+		{is(shoal.ErrUnavailable), CodeNetwork, ""},
+		{is(trust.ErrPassword), CodePermission, "the password goes into " + envSignPassword},
 		{as[*node.ConfigError](), CodeUsage, ""},
 		{as[*node.SelectError](), CodeUsage, "`shoal inspect` lists the files of a metafile"},
 		{as[*node.MetafileError](), CodeMalformed, ""},

@@ -1,0 +1,177 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+
+	"shoal"
+	"shoal/internal/front/api"
+	"shoal/internal/trust"
+)
+
+// fleetFlags say where the control plane is and who asks. What no flag says is
+// taken from the environment, and then from the file fleet.yaml.
+type fleetFlags struct {
+	servers   []string
+	token     string
+	tokenFile string
+	ca        string
+}
+
+// Variables of the environment.
+const (
+	envServer = "SHOAL_SERVER"
+	envToken  = "SHOAL_TOKEN"
+	envCA     = "SHOAL_CA"
+)
+
+func (f *fleetFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringSliceVar(&f.servers, "server", nil, "URL of a server, https://HOST:PORT (repeat, or comma); default $"+envServer)
+	flags.StringVar(&f.token, "token", "", "who asks; others on this machine may see it, so better $"+envToken+" or --token-file")
+	flags.StringVar(&f.tokenFile, "token-file", "", "file that holds the token")
+	flags.StringVar(&f.ca, "ca", "", "what servers are known by: a file with the fleet's authority, or its pin, sha256:...; default $"+envCA)
+	cmd.MarkFlagsMutuallyExclusive("token", "token-file")
+}
+
+// fleetFile is fleet.yaml in the user's configuration folder.
+type fleetFile struct {
+	Server stringList `yaml:"server"`
+	Token  string     `yaml:"token"`
+	CA     string     `yaml:"ca"`
+}
+
+// stringList is one string or a list of them.
+type stringList []string
+
+func (l *stringList) UnmarshalYAML(n *yaml.Node) error {
+	if n.Kind == yaml.ScalarNode {
+		*l = stringList{n.Value}
+		return nil
+	}
+	return n.Decode((*[]string)(l))
+}
+
+// maxFleetFile bounds the files that are read here, in bytes.
+const maxFleetFile = 64 << 10
+
+func readSmall(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxFleetFile+1))
+	if err == nil && len(text) > maxFleetFile {
+		err = fmt.Errorf("%s has more than %d bytes", name, maxFleetFile)
+	}
+	return text, err
+}
+
+func readFleetFile() (f fleetFile, name string, err error) {
+	dir, err := os.UserConfigDir()
+	if err != nil {
+		return f, "", nil // no home, no file
+	}
+	name = filepath.Join(dir, "shoal", "fleet.yaml")
+	text, err := readSmall(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return f, name, nil
+	}
+	if err != nil {
+		return f, name, err
+	}
+	d := yaml.NewDecoder(strings.NewReader(string(text)))
+	d.KnownFields(true)
+	if err := d.Decode(&f); err != nil && !errors.Is(err, io.EOF) {
+		return f, name, usagef("its keys are server, token and ca", "%s: %w", name, err)
+	}
+	return f, name, nil
+}
+
+// client makes the client of the control plane.
+func (f *fleetFlags) client() (*api.Client, error) {
+	file, name, err := readFleetFile()
+	if err != nil {
+		return nil, err
+	}
+	if f.tokenFile != "" {
+		text, err := readSmall(f.tokenFile)
+		if err != nil {
+			return nil, fmt.Errorf("token: %w", err)
+		}
+		f.token = strings.TrimSpace(string(text))
+	}
+	servers := f.servers
+	if text := os.Getenv(envServer); len(servers) == 0 && text != "" {
+		servers = strings.Split(text, ",")
+	}
+	if len(servers) == 0 {
+		servers = file.Server
+	}
+	if len(servers) == 0 {
+		return nil, usagef("--server https://HOST:PORT, "+envServer+", or server: in "+name, "it is not said where the control plane is")
+	}
+	o := api.ClientOptions{Servers: servers, Token: cmp.Or(f.token, os.Getenv(envToken), file.Token)}
+	if o.Token == "" {
+		return nil, usagef("--token-file FILE, "+envToken+", or token: in "+name, "the control plane wants to know who asks, and there is no token")
+	}
+	if o.Anchor, err = trust.ParseAnchor(cmp.Or(f.ca, os.Getenv(envCA), file.CA)); err != nil {
+		return nil, usagef("--ca takes a file with the fleet's authority, or sha256: and 64 digits", "%w", err)
+	}
+	return api.NewClient(o)
+}
+
+// withFleet makes a command ask the control plane.
+func (s *shell) withFleet(cmd *cobra.Command, run func(ctx context.Context, c *api.Client, args []string) error) *cobra.Command {
+	f := &fleetFlags{}
+	f.add(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := f.client()
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		return run(cmd.Context(), c, args)
+	}
+	return cmd
+}
+
+// rolloutOf finds the rollout that an argument means: a number, or an app, whose
+// newest rollout it is.
+func rolloutOf(ctx context.Context, c *api.Client, arg string) (shoal.Progress, error) {
+	if id, err := strconv.ParseUint(arg, 10, 64); err == nil {
+		return c.Rollout(ctx, id)
+	}
+	if err := shoal.CheckApp(arg); err != nil {
+		return shoal.Progress{}, usagef("name a rollout by its number, or the app that it is of", "%w", err)
+	}
+	list, err := c.Rollouts(ctx, shoal.RolloutQuery{App: arg, Over: true})
+	if err != nil {
+		return shoal.Progress{}, err
+	}
+	if len(list) == 0 {
+		return shoal.Progress{}, coded{fmt.Errorf("there is no rollout of the app %s", arg), CodeNotFound, "`shoal status --all` lists all rollouts"}
+	}
+	return c.Rollout(ctx, list[0].Rollout.ID)
+}
+
+// fleetVerbs are the verbs that ask the control plane.
+func (s *shell) fleetVerbs() []*cobra.Command {
+	verbs := []*cobra.Command{
+		s.pushCommand(), s.planCommand(), s.statusCommand(), s.hostsCommand(), s.releasesCommand(), s.whyCommand(),
+		s.tokensCommand(), s.auditCommand(), s.keyCommand(),
+	}
+	return append(append(verbs, s.commandVerbs()...), s.brakeVerbs()...)
+}

@@ -144,8 +144,7 @@ func (a *Authority) Issue(k Kind, name string, csr []byte, now time.Time) (shoal
 	if err != nil {
 		return shoal.Credentials{}, err
 	}
-	chain := append(pemOf(pemCertificate, der), pemOf(pemCertificate, a.cert.Raw)...)
-	return shoal.Credentials{Certificate: chain, CA: a.Certificates(), Expires: expires}, nil
+	return shoal.Credentials{Certificate: pemOf(pemCertificate, der), CA: a.Certificates(), Expires: expires}, nil
 }
 
 // keyOf is the key that a request proves to have.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"shoal"
@@ -63,6 +64,34 @@ func (s *Server) visitorOf(r *http.Request) (visitor, error) {
 	return s.member(r.Context(), r.TLS.PeerCertificates, time.Now())
 }
 
+// proof is who a connection's certificate speaks for, once that was checked: a
+// host asks many times over one connection, and a signature costs more to check
+// than all the rest.
+type proof struct {
+	mu sync.Mutex
+	id trust.Identity
+}
+
+type proofKey struct{}
+
+// proven is trust.Check, once a connection; that time passes is looked at each time.
+func (s *Server) proven(ctx context.Context, chain []*x509.Certificate, now time.Time) (trust.Identity, error) {
+	p, _ := ctx.Value(proofKey{}).(*proof)
+	if p == nil {
+		p = &proof{}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if now.Before(p.id.Expires) && now.After(p.id.Issued) {
+		return p.id, nil
+	}
+	id, err := trust.Check(chain, s.Authority.Pool(), x509.ExtKeyUsageClientAuth, now)
+	if err == nil {
+		p.id = id
+	}
+	return id, err
+}
+
 func (s *Server) bearer(ctx context.Context, secret string) (visitor, error) {
 	id, err := trust.TokenID(secret)
 	if err != nil {
@@ -82,7 +111,7 @@ func (s *Server) bearer(ctx context.Context, secret string) (visitor, error) {
 }
 
 func (s *Server) member(ctx context.Context, chain []*x509.Certificate, now time.Time) (visitor, error) {
-	id, err := trust.Check(chain, s.Authority.Pool(), x509.ExtKeyUsageClientAuth, now)
+	id, err := s.proven(ctx, chain, now)
 	if err != nil {
 		return visitor{}, fmt.Errorf("%w: its certificate is not good here: %w", errWho, err)
 	}

@@ -1,0 +1,119 @@
+package fleetstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+func (s *jetStream) Append(ctx context.Context, name string, data []byte) (Record, error) {
+	if err := checkRecord(name, data); err != nil {
+		return Record{}, err
+	}
+	subject := s.prefix + ".j." + escape(name)
+	seq, err := s.publish(ctx, subject, nil, data, 0)
+	if errors.Is(err, ErrStale) {
+		m, err := newest(ctx, s.journal, subject)
+		if err != nil {
+			return Record{}, fmt.Errorf("record %.80q: %w", name, err)
+		}
+		return Record{m.Sequence, name, m.Data}, fmt.Errorf("record %.80q: %w", name, ErrTaken)
+	}
+	if err != nil {
+		return Record{}, fmt.Errorf("record %.80q: %w", name, err)
+	}
+	return Record{seq, name, data}, nil
+}
+
+func (s *jetStream) Read(ctx context.Context, after uint64, limit int) ([]Record, error) {
+	var records []Record
+	prefix := s.prefix + ".j."
+	for len(records) < limit {
+		m, err := s.journal.GetMsg(ctx, after+1, jetstream.WithGetMsgSubject(prefix+">"))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("journal after %d: %w", after, failed(err))
+		}
+		after = m.Sequence
+		if name, ok := unescape(strings.TrimPrefix(m.Subject, prefix)); ok {
+			records = append(records, Record{m.Sequence, name, m.Data})
+		}
+	}
+	return records, nil
+}
+
+const sizeHeader = "Shoal-Size" // of the whole blob, on its first chunk
+
+func (s *jetStream) chunk(name string, n int) string {
+	return s.prefix + ".b." + escape(name) + "." + strconv.Itoa(n)
+}
+
+// PutBlob writes the first chunk last: where it is, all of them are.
+func (s *jetStream) PutBlob(ctx context.Context, data []byte) (string, error) {
+	if len(data) > MaxBlob {
+		return "", fmt.Errorf("a blob of %d bytes, more than %d: %w", len(data), MaxBlob, ErrSize)
+	}
+	name := nameOf(data)
+	chunks := slices.Collect(slices.Chunk(data, chunkBytes))
+	if len(chunks) == 0 {
+		chunks = [][]byte{nil}
+	}
+	for n := len(chunks) - 1; n >= 0; n-- {
+		var header nats.Header
+		if n == 0 {
+			header = nats.Header{sizeHeader: {strconv.Itoa(len(data))}}
+		}
+		if _, err := s.publish(ctx, s.chunk(name, n), header, chunks[n], 0); err != nil && !errors.Is(err, ErrStale) {
+			return "", fmt.Errorf("blob %s: %w", name, err)
+		}
+	}
+	return name, nil
+}
+
+func (s *jetStream) Blob(ctx context.Context, name string) ([]byte, error) {
+	if err := checkKey(name); err != nil {
+		return nil, err
+	}
+	var data []byte
+	for n, size := 0, 1; len(data) < size; n++ {
+		m, err := newest(ctx, s.blobs, s.chunk(name, n))
+		if err != nil {
+			return nil, fmt.Errorf("blob %.80s: %w", name, err)
+		}
+		if n == 0 {
+			if size, err = strconv.Atoi(m.Header.Get(sizeHeader)); err != nil || size < 0 || size > MaxBlob {
+				return nil, fmt.Errorf("blob %.80s: its first chunk says not how large it is: %w", name, ErrNone)
+			}
+			data = make([]byte, 0, size)
+		}
+		if len(m.Data) == 0 && size > 0 {
+			break
+		}
+		data = append(data, m.Data...)
+	}
+	if nameOf(data) != name {
+		return nil, fmt.Errorf("blob %.80s: what is there is something else: register the release again: %w", name, ErrNone)
+	}
+	return data, nil
+}
+
+// DeleteBlob removes the first chunk first, for the same reason.
+func (s *jetStream) DeleteBlob(ctx context.Context, name string) error {
+	if err := checkKey(name); err != nil {
+		return err
+	}
+	for _, subject := range []string{s.chunk(name, 0), s.prefix + ".b." + escape(name) + ".>"} {
+		if err := s.blobs.Purge(ctx, jetstream.WithPurgeSubject(subject)); err != nil {
+			return fmt.Errorf("remove blob %.80s: %w", name, failed(err))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,101 @@
+package fleetstore
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// A watch is an ordered consumer: the client notices a gap or a server that is
+// gone, and goes on behind the last message that it got.
+
+func (s *jetStream) Watch(ctx context.Context, b Bucket, see func(Change) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	prefix := s.prefix + ".e." + string(b) + "."
+	consumer, err := s.entries.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{prefix + ">"}, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy,
+	})
+	if err != nil {
+		return fmt.Errorf("watch %s: %w", b, failed(err))
+	}
+	pending := consumer.CachedInfo().NumPending
+	messages, err := consumer.Messages()
+	if err != nil {
+		return fmt.Errorf("watch %s: %w", b, failed(err))
+	}
+	defer messages.Stop()
+	defer context.AfterFunc(ctx, messages.Stop)()
+	caught := false
+	catchUp := func() error {
+		caught = true
+		return see(Change{Caught: true})
+	}
+	if pending == 0 {
+		if err := catchUp(); err != nil {
+			return err
+		}
+	}
+	for {
+		m, err := messages.Next()
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, jetstream.ErrNoHeartbeat):
+			continue // the consumer is being made anew
+		case err != nil:
+			return fmt.Errorf("watch %s: %w", b, failed(err))
+		}
+		meta, err := m.Metadata()
+		if err != nil {
+			return fmt.Errorf("watch %s: a message without its number: %w", b, err)
+		}
+		key, ok := unescape(strings.TrimPrefix(m.Subject(), prefix))
+		gone := m.Headers().Get(goneHeader) != ""
+		if ok && (!gone || caught) {
+			e := Entry{Key: key, Revision: meta.Sequence.Stream}
+			if !gone {
+				e.Value = m.Data()
+			}
+			if err := see(Change{Entry: e, Gone: gone}); err != nil {
+				return err
+			}
+		}
+		if !caught && meta.NumPending == 0 {
+			if err := catchUp(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+var errEnough = errors.New("enough")
+
+func (s *jetStream) List(ctx context.Context, b Bucket) ([]Entry, error) {
+	newest := map[string]Entry{}
+	err := s.Watch(ctx, b, func(c Change) error {
+		switch {
+		case c.Caught:
+			return errEnough
+		case c.Gone:
+			delete(newest, c.Key)
+		default:
+			newest[c.Key] = c.Entry
+		}
+		return nil
+	})
+	if !errors.Is(err, errEnough) {
+		return nil, err
+	}
+	list := make([]Entry, 0, len(newest))
+	for _, e := range newest {
+		list = append(list, e)
+	}
+	slices.SortFunc(list, func(a, b Entry) int { return cmp.Compare(a.Key, b.Key) })
+	return list, nil
+}

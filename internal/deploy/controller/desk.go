@@ -1,0 +1,162 @@
+package controller
+
+import (
+	"context"
+	"encoding/binary"
+	"hash/fnv"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"shoal"
+	"shoal/internal/deploy/rollout"
+)
+
+// desk has the orders of all hosts, worked out once for all of them whenever
+// rollouts have changed, and wakes those whose orders did.
+type desk struct {
+	mu      sync.Mutex
+	orders  map[string][]shoal.Order // by host
+	keep    map[string][]string      // by host
+	stopped bool
+	waiting map[string]*slot
+}
+
+// slot is a host that asks for its orders.
+type slot struct {
+	version uint64
+	news    chan struct{} // closed when the version has changed
+}
+
+func newDesk() *desk { return &desk{waiting: map[string]*slot{}} }
+
+// update works all orders out.
+func (d *desk) update(states []rollout.State, hosts []shoal.Host, stopped bool) {
+	orders := map[string][]shoal.Order{}
+	for _, o := range rollout.Orders(states, stopped) {
+		orders[o.Host] = append(orders[o.Host], o) // they come sorted by host and app
+	}
+	keep := kept(states, hosts, orders)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.orders, d.keep, d.stopped = orders, keep, stopped
+	for host, s := range d.waiting {
+		if v := d.of(host).Version; v != s.version {
+			close(s.news)
+			d.waiting[host] = &slot{v, make(chan struct{})}
+		}
+	}
+}
+
+// kept is which copies must stay where they are, beyond those that orders name:
+// the way back of every host that was switched, and what hosts that are not in
+// a rollout hold of its release, for they may be the last in a data centre.
+func kept(states []rollout.State, hosts []shoal.Host, orders map[string][]shoal.Order) map[string][]string {
+	keep := map[string][]string{}
+	needed := map[string]string{} // app to the version that is on its way
+	for i := range states {
+		s := &states[i]
+		if s.Phase.Active() || s.Phase == rollout.Queued {
+			needed[s.Rollout.App] = s.Rollout.Version
+		}
+		if s.Phase != rollout.Switching && s.Phase != rollout.RollingBack {
+			continue
+		}
+		for j := range s.Members {
+			if m := &s.Members[j]; m.Previous != "" && m.Switch != 0 {
+				keep[m.Host] = append(keep[m.Host], s.Rollout.App+"@"+m.Previous)
+			}
+		}
+	}
+	for i := range hosts {
+		h := &hosts[i]
+		for _, a := range h.Report.Apps {
+			v, ok := needed[a.App]
+			ordered := slices.ContainsFunc(orders[h.Name], func(o shoal.Order) bool { return o.App == a.App && o.Stage == v })
+			if ok && !ordered && slices.Contains(a.Staged, v) {
+				keep[h.Name] = append(keep[h.Name], a.App+"@"+v)
+			}
+		}
+	}
+	for host, names := range keep {
+		slices.Sort(names)
+		keep[host] = slices.Compact(names)
+	}
+	return keep
+}
+
+// of are the orders of a host. Their version is a hash of the rest, so that
+// all servers give them the same one.
+func (d *desk) of(host string) shoal.Orders {
+	o := shoal.Orders{Orders: d.orders[host], Keep: d.keep[host], Stopped: d.stopped}
+	h := fnv.New64a()
+	var b []byte
+	for _, one := range o.Orders {
+		b = binary.BigEndian.AppendUint64(b, one.ID.Rollout)
+		b = binary.BigEndian.AppendUint64(b, one.ID.Serial)
+		b = append(b, one.App+"\x00"+one.Stage+"\x00"+one.Live+"\x00"...)
+		b = append(b, flag(one.Back), flag(one.Hold))
+	}
+	b = append(b, 0xff, flag(o.Stopped))
+	b = append(b, strings.Join(o.Keep, "\x00")...)
+	_, _ = h.Write(b) // never fails (hash.Hash)
+	o.Version = max(1, h.Sum64())
+	return o
+}
+
+func flag(v bool) byte {
+	if v {
+		return 1
+	}
+	return 0
+}
+
+// watch waits until the orders of a host are others than since, or for a time.
+func (d *desk) watch(ctx context.Context, host string, since uint64, patience time.Duration) (shoal.Orders, error) {
+	end := time.NewTimer(patience)
+	defer end.Stop()
+	for {
+		d.mu.Lock()
+		o := d.of(host)
+		s := d.waiting[host]
+		if s == nil || s.version != o.Version {
+			s = &slot{o.Version, make(chan struct{})}
+			d.waiting[host] = s
+		}
+		d.mu.Unlock()
+		if o.Version != since {
+			return o, nil
+		}
+		select {
+		case <-ctx.Done():
+			return shoal.Orders{}, ctx.Err()
+		case <-end.C:
+			return o, nil
+		case <-s.news:
+		}
+	}
+}
+
+// forget drops a host that is gone.
+func (d *desk) forget(host string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.waiting, host)
+}
+
+// giveOrders works orders out whenever they may have changed.
+func (c *Controller) giveOrders(ctx context.Context) {
+	const gap = 10 * time.Millisecond // changes that come together are worked out together
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.orders:
+		}
+		c.desk.update(c.states(), c.hosts.all(), c.stopped())
+		if !pause(ctx, gap) {
+			return
+		}
+	}
+}

@@ -1,0 +1,102 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"shoal"
+	"shoal/internal/deploy/rollout"
+)
+
+// Hosts are those that a selector matches, by name; all with the zero selector.
+func (c *Controller) Hosts(ctx context.Context, to shoal.Selector) ([]shoal.Host, error) {
+	if err := c.enter(ctx, shoal.ToLook, "", ""); err != nil {
+		return nil, err
+	}
+	var out []shoal.Host
+	for _, h := range c.hosts.all() {
+		if to.IsZero() || to.Matches(h) {
+			out = append(out, h)
+		}
+	}
+	return out, nil
+}
+
+// Forget drops a host from the fleet. It may join again, with a new certificate.
+func (c *Controller) Forget(ctx context.Context, host string) error {
+	if err := c.enter(ctx, shoal.ToForget, "", ""); err != nil {
+		return err
+	}
+	_, rev, ok := c.hosts.table.get(host)
+	if !ok {
+		return fmt.Errorf("host %.80s: %w", host, shoal.ErrNotFound)
+	}
+	if err := c.record(ctx, shoal.AuditEntry{Do: string(shoal.ToForget), What: host}); err != nil {
+		return err
+	}
+	_, err := c.gone.edit(ctx, host, func(goneRecord, bool) (goneRecord, error) {
+		return goneRecord{host, time.Now(), shoal.PrincipalOf(ctx).Name}, nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := c.hosts.table.remove(ctx, host, rev); err != nil {
+		// It has just reported, and its certificate is refused from now on.
+		_, rev, _ = c.hosts.table.get(host)
+		if err = errors.Join(c.hosts.table.refresh(ctx, host), c.hosts.table.remove(ctx, host, rev)); err != nil {
+			return fmt.Errorf("host %s is refused from now on, and still listed: say it again: %w: %w", host, err, shoal.ErrUnavailable)
+		}
+	}
+	c.desk.forget(host)
+	poke(c.orders)
+	poke(c.work)
+	return nil
+}
+
+// Forgotten is when a host was told to go: certificates that were issued before
+// do not let it in. The zero time means never.
+func (c *Controller) Forgotten(host string) time.Time {
+	r, _, _ := c.gone.get(host)
+	return r.At
+}
+
+// Why says what holds a host up, for each app that it is to run.
+func (c *Controller) Why(ctx context.Context, host string) ([]shoal.Why, error) {
+	if err := c.enter(ctx, shoal.ToLook, "", ""); err != nil {
+		return nil, err
+	}
+	h, ok := c.hosts.one(host)
+	if !ok {
+		return nil, fmt.Errorf("host %.80s: %w: check the name, or let its agent join", host, shoal.ErrNotFound)
+	}
+	now, p := time.Now(), shoal.PrincipalOf(ctx)
+	states := c.states()
+	view := c.view(states, now)
+	newest := map[string]int{} // app to the newest rollout that is for the host
+	apps := []string{}
+	for i := range states {
+		r := states[i].Rollout
+		if shoal.Allowed(p, shoal.ToLook, r.App, "") != nil || states[i].Member(host) == nil && !r.To.Matches(h) {
+			continue
+		}
+		if _, ok := newest[r.App]; !ok {
+			apps = append(apps, r.App)
+		}
+		newest[r.App] = i // keys, and so states, are in the order of their numbers
+	}
+	var out []shoal.Why
+	for _, app := range apps {
+		w := rollout.Explain(states[newest[app]], view, host, now)
+		out = append(out, shoal.Why{Host: host, App: app, What: w.What, Evidence: w.Evidence, Remedy: w.Remedy})
+	}
+	if len(out) == 0 {
+		w := shoal.Why{Host: host, What: "nothing: no rollout is for it"}
+		if !h.Online(now) {
+			w = shoal.Why{Host: host, What: "silent, and no rollout is for it", Remedy: "see that the host is up and its agent runs: systemctl status shoal-agent"}
+		}
+		out = append(out, w)
+	}
+	return out, nil
+}

@@ -1,0 +1,209 @@
+package controller
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"shoal"
+	"shoal/internal/deploy/fleetstore"
+)
+
+// hostRecord is a host as it is stored: with what rollouts decide on, and
+// without what changes all the time.
+type hostRecord struct {
+	shoal.Host
+	Session  uint64 `json:"session"`
+	Software string `json:"software,omitempty"`
+	Instance string `json:"instance,omitempty"`
+}
+
+// roster is the hosts: what is stored of them, and what was heard since.
+type roster struct {
+	table *table[hostRecord]
+
+	mu    sync.Mutex
+	heard map[string]heard
+	dirty map[string]bool // what was heard has to be stored
+	other time.Time       // when another server told whom it has heard
+	news  chan struct{}
+}
+
+// heard is the newest that is known of a host.
+type heard struct {
+	report shoal.Report           // to this server; the zero value if none was
+	work   map[string]*shoal.Work // by app, as another server tells
+	at     time.Time              // by this server's clock
+	told   bool                   // to the other servers
+}
+
+func newRoster(store fleetstore.Store) *roster {
+	return &roster{
+		table: newTable[hostRecord](store, fleetstore.Hosts), heard: map[string]heard{}, dirty: map[string]bool{},
+		news: make(chan struct{}, 1),
+	}
+}
+
+func (r *roster) watch(ctx context.Context, caught func(), news func(string)) error {
+	return r.table.watch(ctx, caught, news)
+}
+
+// merge puts what was heard into what is stored.
+func (r *roster) merge(rec hostRecord) shoal.Host {
+	h := rec.Host
+	last, ok := r.heard[h.Name]
+	switch {
+	case !ok:
+		return h
+	case last.report.After(h.Report):
+		h.Report = last.report
+	case last.work != nil:
+		h.Report.Apps = slices.Clone(h.Report.Apps)
+		for i := range h.Report.Apps {
+			a := &h.Report.Apps[i]
+			a.Work = last.work[a.App]
+		}
+	}
+	if last.at.After(h.Seen) {
+		h.Seen = last.at
+	}
+	return h
+}
+
+func (r *roster) one(name string) (shoal.Host, bool) {
+	rec, _, ok := r.table.get(name)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.merge(rec), ok
+}
+
+// all are the hosts by name.
+func (r *roster) all() []shoal.Host {
+	records := r.table.all()
+	hosts := make([]shoal.Host, len(records))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, rec := range records {
+		hosts[i] = r.merge(rec)
+	}
+	return hosts
+}
+
+// hear takes a report to this server in, and tells whether it has news that
+// rollouts may go on by.
+func (r *roster) hear(report shoal.Report, now time.Time) (news bool, err error) {
+	rec, _, ok := r.table.get(report.Host)
+	if !ok {
+		return false, fmt.Errorf("host %s: %w: it has to say hello first", report.Host, shoal.ErrNotFound)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h := r.merge(rec)
+	if report.Session < rec.Session || !h.Hear(report, now) {
+		return false, nil
+	}
+	r.heard[report.Host] = heard{report: report, at: now}
+	if decisive(report, rec.Report) {
+		r.dirty[report.Host] = true
+		poke(r.news)
+	}
+	return decisive(report, h.Report) || decisive(report, rec.Report) || !rec.Host.Online(now), nil
+}
+
+// decisive tells that two reports differ in what rollouts decide on. Free disk
+// counts when it has changed by a sixteenth.
+func decisive(a, b shoal.Report) bool {
+	if d := a.Free - b.Free; max(d, -d) > b.Free/16 {
+		return true
+	}
+	return !reflect.DeepEqual(settled(a.Apps), settled(b.Apps))
+}
+
+// settled is a report without the work that is under way.
+func settled(apps []shoal.AppReport) []shoal.AppReport {
+	out := make([]shoal.AppReport, 0, len(apps))
+	for _, a := range apps {
+		a.Work = nil
+		if len(a.Staged) == 0 {
+			a.Staged = nil
+		}
+		out = append(out, a)
+	}
+	slices.SortFunc(out, func(a, b shoal.AppReport) int { return cmp.Compare(a.App, b.App) })
+	return out
+}
+
+// keepHosts stores what has changed of hosts.
+func (c *Controller) keepHosts(ctx context.Context) {
+	const writers = 8
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.hosts.news:
+		}
+		queue := make(chan string)
+		var group sync.WaitGroup
+		for range writers {
+			group.Go(func() {
+				for name := range queue {
+					if err := c.hosts.keep(ctx, name); err != nil && ctx.Err() == nil {
+						c.log.Warn("controller: a report is not stored yet", "host", name, "err", err)
+						pause(ctx, time.Second)
+						c.hosts.again(name)
+					}
+				}
+			})
+		}
+		for _, name := range c.hosts.takeDirty() {
+			queue <- name
+		}
+		close(queue)
+		group.Wait()
+	}
+}
+
+func (r *roster) takeDirty() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	names := make([]string, 0, len(r.dirty))
+	for name := range r.dirty {
+		names = append(names, name)
+	}
+	clear(r.dirty)
+	return names
+}
+
+func (r *roster) again(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dirty[name] = true
+	poke(r.news)
+}
+
+// keep stores the newest report of a host.
+func (r *roster) keep(ctx context.Context, name string) error {
+	_, err := r.table.edit(ctx, name, func(rec hostRecord, ok bool) (hostRecord, error) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		h := r.merge(rec)
+		if !ok || !h.Report.After(rec.Report) {
+			return rec, errNothing
+		}
+		h.Report.Apps = settled(h.Report.Apps)
+		rec.Host = h
+		return rec, nil
+	})
+	if errors.Is(err, errNothing) {
+		return nil
+	}
+	return err
+}
+
+// errNothing ends an edit that has nothing to change.
+var errNothing = errors.New("nothing to change")

@@ -7,10 +7,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
+
+// agreeFor is about as long as a cluster takes to agree on a message.
+const agreeFor = 5 * time.Millisecond
 
 func (s *jetStream) Append(ctx context.Context, name string, data []byte) (Record, error) {
 	if err := checkRecord(name, data); err != nil {
@@ -18,12 +22,22 @@ func (s *jetStream) Append(ctx context.Context, name string, data []byte) (Recor
 	}
 	subject := s.prefix + ".j." + escape(name)
 	seq, err := s.publish(ctx, subject, nil, data, 0)
-	if errors.Is(err, ErrStale) {
-		m, err := newest(ctx, s.journal, subject)
-		if err != nil {
-			return Record{}, fmt.Errorf("record %.80q: %w", name, err)
+	for errors.Is(err, ErrStale) {
+		m, refusal := newest(ctx, s.journal, subject)
+		if refusal == nil {
+			return Record{m.Sequence, name, m.Data}, fmt.Errorf("record %.80q: %w", name, ErrTaken)
 		}
-		return Record{m.Sequence, name, m.Data}, fmt.Errorf("record %.80q: %w", name, ErrTaken)
+		if !errors.Is(refusal, ErrNone) {
+			return Record{}, fmt.Errorf("record %.80q: %w", name, refusal)
+		}
+		// It was refused for one that the cluster has not agreed on yet: either
+		// that one will be there in a moment, or there is room for this one.
+		select {
+		case <-ctx.Done():
+			return Record{}, ctx.Err()
+		case <-time.After(agreeFor):
+		}
+		seq, err = s.publish(ctx, subject, nil, data, 0)
 	}
 	if err != nil {
 		return Record{}, fmt.Errorf("record %.80q: %w", name, err)

@@ -1,9 +1,13 @@
 package fleetstore_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -87,6 +91,72 @@ func TestOptions(t *testing.T) {
 	} {
 		if _, err := fleetstore.Open(t.Context(), c.o); err == nil || !strings.Contains(err.Error(), c.hint) {
 			t.Errorf("%+v: %v, want an error with %q", c.o, err, c.hint)
+		}
+	}
+}
+
+// TestCluster runs the suite on three servers, through two clients at once.
+func TestCluster(t *testing.T) {
+	cluster := storetest.NewCluster(t)
+	n := 0
+	storetest.Run(t, func(t *testing.T) []fleetstore.Store {
+		n++
+		prefix := fmt.Sprintf("fleet%d", n)
+		return []fleetstore.Store{cluster.Open(t, prefix), cluster.Open(t, prefix)}
+	})
+}
+
+// TestClusterLosesServer kills one server of three, that which leads among
+// them, under writers and a watch: nothing that was stored is lost or reordered.
+func TestClusterLosesServer(t *testing.T) {
+	cluster := storetest.NewCluster(t)
+	a, b := cluster.Open(t, "fleet"), cluster.Open(t, "fleet")
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	const steps = 60
+	done := errors.New("done")
+	var seen []string
+	watch := make(chan error, 1)
+	go func() {
+		watch <- b.Watch(ctx, fleetstore.Fleet, func(c fleetstore.Change) error {
+			if c.Key == "n" {
+				seen = append(seen, string(c.Value))
+				if string(c.Value) == strconv.Itoa(steps) {
+					return done
+				}
+			}
+			return nil
+		})
+	}()
+	for n, rev := 1, uint64(0); n <= steps; {
+		if n == steps/3 {
+			cluster.Kill(0)
+		}
+		next, err := a.Put(ctx, fleetstore.Fleet, "n", []byte(strconv.Itoa(n)), rev)
+		if err != nil { // whether it was stored is not known: look
+			e, err := a.Get(ctx, fleetstore.Fleet, "n")
+			if err != nil && !errors.Is(err, fleetstore.ErrNone) {
+				time.Sleep(50 * time.Millisecond)
+				continue
+			}
+			is, _ := strconv.Atoi(string(e.Value))
+			if is != n && is != n-1 {
+				t.Fatalf("the store has %d after %d was put", is, n)
+			}
+			rev, n = e.Revision, is+1
+			continue
+		}
+		rev = next
+		n++
+	}
+	if err := <-watch; !errors.Is(err, done) {
+		t.Fatal(err)
+	}
+	for i := 1; i < len(seen); i++ {
+		was, _ := strconv.Atoi(seen[i-1])
+		is, _ := strconv.Atoi(seen[i])
+		if is <= was {
+			t.Errorf("the watch saw %d after %d", is, was)
 		}
 	}
 }

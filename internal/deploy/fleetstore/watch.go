@@ -24,7 +24,15 @@ func (s *jetStream) Watch(ctx context.Context, b Bucket, see func(Change) error)
 	if err != nil {
 		return fmt.Errorf("watch %s: %w", b, failed(err))
 	}
-	pending := consumer.CachedInfo().NumPending
+	// The consumer may be at a server of the cluster that is behind. What the
+	// leader of the stream has is what a watch has caught up with.
+	var last uint64
+	switch m, err := newest(ctx, s.entries, prefix+">"); {
+	case err == nil:
+		last = m.Sequence
+	case !errors.Is(err, ErrNone):
+		return fmt.Errorf("watch %s: %w", b, err)
+	}
 	messages, err := consumer.Messages()
 	if err != nil {
 		return fmt.Errorf("watch %s: %w", b, failed(err))
@@ -36,7 +44,7 @@ func (s *jetStream) Watch(ctx context.Context, b Bucket, see func(Change) error)
 		caught = true
 		return see(Change{Caught: true})
 	}
-	if pending == 0 {
+	if last == 0 {
 		if err := catchUp(); err != nil {
 			return err
 		}
@@ -66,7 +74,7 @@ func (s *jetStream) Watch(ctx context.Context, b Bucket, see func(Change) error)
 				return err
 			}
 		}
-		if !caught && meta.NumPending == 0 {
+		if !caught && meta.Sequence.Stream >= last {
 			if err := catchUp(); err != nil {
 				return err
 			}

@@ -28,6 +28,7 @@ import (
 	"shoal/internal/deploy/fleetstore"
 	"shoal/internal/deploy/plan"
 	"shoal/internal/topology"
+	"shoal/internal/trust"
 )
 
 // Options of a controller.
@@ -56,7 +57,8 @@ type Options struct {
 	Log   *slog.Logger // nil is silent
 }
 
-// Controller is the control plane of one server. It is a shoal.Fleet.
+// Controller is the control plane of one server: a shoal.Fleet, a shoal.Access,
+// and a shoal.Station but for Enroll.
 type Controller struct {
 	o     Options
 	store fleetstore.Store
@@ -67,6 +69,7 @@ type Controller struct {
 	facts    *table[fact]
 	gone     *table[goneRecord]
 	notices  *table[noticeRecord]
+	tokens   *table[trust.Sealed]
 	pulses   *table[pulse]
 	hosts    *roster
 	desk     *desk
@@ -98,6 +101,7 @@ func New(store fleetstore.Store, o Options) (*Controller, error) {
 		facts:    newTable[fact](store, fleetstore.Fleet),
 		gone:     newTable[goneRecord](store, fleetstore.Gone),
 		notices:  newTable[noticeRecord](store, fleetstore.Notices),
+		tokens:   newTable[trust.Sealed](store, fleetstore.Tokens),
 		pulses:   newTable[pulse](store, fleetstore.Pulses),
 		hosts:    newRoster(store),
 		desk:     newDesk(),
@@ -131,6 +135,7 @@ func (c *Controller) Run(ctx context.Context) error {
 		{c.releases, func(string) {}},
 		{c.facts, func(string) { poke(c.orders); poke(c.work) }},
 		{c.gone, func(string) {}},
+		{c.tokens, func(string) {}},
 		{c.notices, func(string) { poke(c.post); poke(c.work) }},
 		{c.pulses, c.hearPulse},
 		{c.hosts, func(string) { poke(c.work) }},

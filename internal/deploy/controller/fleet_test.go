@@ -119,7 +119,8 @@ type agents struct {
 	group sync.WaitGroup
 
 	mu   sync.Mutex
-	sick map[string]bool // versions whose health check fails
+	idle bool            // they take note of orders, and do nothing
+	sick map[string]bool // "host version" whose health check fails
 	did  map[string]int  // "host verb version" to how often
 }
 
@@ -188,6 +189,10 @@ func (a *agents) session(ctx context.Context, station shoal.Station, name, dc st
 			return err
 		}
 		since = o.Version
+		if a.isIdle() {
+			since = 0 // to look again
+			sleep(ctx, 50*time.Millisecond)
+		}
 		for _, order := range o.Orders {
 			a.obey(apps, order, o.Stopped)
 		}
@@ -204,7 +209,7 @@ func (a *agents) obey(apps map[string]*shoal.AppReport, o shoal.Order, stopped b
 	app.Taken = o.ID
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if o.Hold || stopped && !o.Back {
+	if a.idle || o.Hold || stopped && !o.Back {
 		return
 	}
 	if o.Stage != "" && !slices.Contains(app.Staged, o.Stage) {
@@ -220,6 +225,18 @@ func (a *agents) obey(apps map[string]*shoal.AppReport, o shoal.Order, stopped b
 		return
 	}
 	app.Live, app.Health, app.Failure = o.Live, shoal.Healthy, nil
+}
+
+func (a *agents) isIdle() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.idle
+}
+
+func (a *agents) setIdle(idle bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.idle = idle
 }
 
 func (a *agents) count(what string) int {
@@ -293,16 +310,6 @@ func auditOnce(t *testing.T, f shoal.Access, id uint64) []string {
 			texts = append(texts, e.Do+" "+e.What)
 		}
 	}
-}
-
-// audit is the part of shoal.Access that the controller has by itself.
-type auditor struct {
-	shoal.Access
-	c *controller.Controller
-}
-
-func (a auditor) Audit(ctx context.Context, q shoal.AuditQuery) ([]shoal.AuditEntry, error) {
-	return a.c.Audit(ctx, q)
 }
 
 func hostNames(n int) []string {

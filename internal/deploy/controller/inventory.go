@@ -57,9 +57,14 @@ func (c *Controller) Forget(ctx context.Context, host string) error {
 
 // Forgotten is when a host was told to go: certificates that were issued before
 // do not let it in. The zero time means never.
-func (c *Controller) Forgotten(host string) time.Time {
+func (c *Controller) Forgotten(ctx context.Context, host string) (time.Time, error) {
+	select {
+	case <-c.ready:
+	case <-ctx.Done():
+		return time.Time{}, ctx.Err()
+	}
 	r, _, _ := c.gone.get(host)
-	return r.At
+	return r.At, nil
 }
 
 // Why says what holds a host up, for each app that it is to run.

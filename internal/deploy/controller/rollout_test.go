@@ -10,6 +10,7 @@ import (
 	"shoal"
 	"shoal/internal/deploy/controller"
 	"shoal/internal/deploy/fleetstore"
+	"shoal/internal/trust"
 )
 
 // station makes a shoal.Station of a controller: enrolling is not its own.
@@ -19,7 +20,11 @@ func (station) Enroll(context.Context, shoal.Enrollment) (shoal.Credentials, err
 	return shoal.Credentials{}, errors.New("not here")
 }
 
-var _ shoal.Fleet = (*controller.Controller)(nil)
+var (
+	_ shoal.Fleet  = (*controller.Controller)(nil)
+	_ shoal.Access = (*controller.Controller)(nil)
+	_ trust.Vault  = controller.Vault{}
+)
 
 // engines runs a test on both engines.
 func engines(t *testing.T, test func(t *testing.T, store fleetstore.Store)) {
@@ -66,7 +71,7 @@ func TestPush(t *testing.T) {
 		if p.Counts["live"] != len(hosts) || len(p.Members) != len(hosts) {
 			t.Errorf("%+v", p)
 		}
-		log := auditOnce(t, auditor{c: c.Controller}, 1)
+		log := auditOnce(t, c, 1)
 		for _, h := range hosts {
 			for _, want := range []string{"stage web@1 " + h, "switch web@1 " + h} {
 				if !slices.Contains(log, want) {
@@ -90,7 +95,7 @@ func TestPush(t *testing.T) {
 		if !strings.Contains(p.End, "canary") || p.Counts["live"] != 0 {
 			t.Errorf("%+v", p)
 		}
-		auditOnce(t, auditor{c: c.Controller}, 2)
+		auditOnce(t, c, 2)
 		if _, err := c.Push(ctx, wish(t, "web@3", "100%")); err != nil {
 			t.Fatal(err)
 		}

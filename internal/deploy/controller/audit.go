@@ -45,7 +45,8 @@ func (c *Controller) journal(ctx context.Context, s *rollout.State, now time.Tim
 		}
 		rec, err := c.store.Append(ctx, fmt.Sprintf("rollout.%d.%d", s.Rollout.ID, rest[0].N), data)
 		if errors.Is(err, fleetstore.ErrTaken) {
-			entries, err = nil, json.Unmarshal(rec.Data, &entries)
+			entries = nil
+			err = json.Unmarshal(rec.Data, &entries)
 		}
 		if err != nil {
 			return fmt.Errorf("audit log: %w", err)

@@ -148,7 +148,7 @@ func (a *agents) host(ctx context.Context, name string) {
 			continue
 		}
 		err := a.session(ctx, station, name, dc, apps)
-		if ctx.Err() == nil && !errors.Is(err, shoal.ErrUnavailable) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+		if err != nil && ctx.Err() == nil && !errors.Is(err, shoal.ErrUnavailable) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 			a.t.Errorf("%s: %v", name, err)
 		}
 		sleep(ctx, 20*time.Millisecond)

@@ -39,13 +39,9 @@ func (s *jetStream) Watch(ctx context.Context, b Bucket, see func(Change) error)
 	}
 	defer messages.Stop()
 	defer context.AfterFunc(ctx, messages.Stop)()
-	caught := false
-	catchUp := func() error {
-		caught = true
-		return see(Change{Caught: true})
-	}
+	w := watching{see: see, prefix: prefix, last: last}
 	if last == 0 {
-		if err := catchUp(); err != nil {
+		if err := w.catchUp(); err != nil {
 			return err
 		}
 	}
@@ -59,27 +55,45 @@ func (s *jetStream) Watch(ctx context.Context, b Bucket, see func(Change) error)
 		case err != nil:
 			return fmt.Errorf("watch %s: %w", b, failed(err))
 		}
-		meta, err := m.Metadata()
-		if err != nil {
-			return fmt.Errorf("watch %s: a message without its number: %w", b, err)
-		}
-		key, ok := unescape(strings.TrimPrefix(m.Subject(), prefix))
-		gone := m.Headers().Get(goneHeader) != ""
-		if ok && (!gone || caught) {
-			e := Entry{Key: key, Revision: meta.Sequence.Stream}
-			if !gone {
-				e.Value = m.Data()
-			}
-			if err := see(Change{Entry: e, Gone: gone}); err != nil {
-				return err
-			}
-		}
-		if !caught && meta.Sequence.Stream >= last {
-			if err := catchUp(); err != nil {
-				return err
-			}
+		if err := w.take(m); err != nil {
+			return err
 		}
 	}
+}
+
+// watching is how far a watch has come.
+type watching struct {
+	see    func(Change) error
+	prefix string // of subjects
+	last   uint64 // what it has to have seen to be caught up
+	caught bool
+}
+
+func (w *watching) catchUp() error {
+	w.caught = true
+	return w.see(Change{Caught: true})
+}
+
+func (w *watching) take(m jetstream.Msg) error {
+	meta, err := m.Metadata()
+	if err != nil {
+		return fmt.Errorf("watch: a message without its number: %w", err)
+	}
+	key, ok := unescape(strings.TrimPrefix(m.Subject(), w.prefix))
+	gone := m.Headers().Get(goneHeader) != ""
+	if ok && (!gone || w.caught) {
+		e := Entry{Key: key, Revision: meta.Sequence.Stream}
+		if !gone {
+			e.Value = m.Data()
+		}
+		if err := w.see(Change{Entry: e, Gone: gone}); err != nil {
+			return err
+		}
+	}
+	if !w.caught && meta.Sequence.Stream >= w.last {
+		return w.catchUp()
+	}
+	return nil
 }
 
 var errEnough = errors.New("enough")

@@ -107,7 +107,7 @@ func (c *Controller) Push(ctx context.Context, r shoal.Rollout) (shoal.Progress,
 		_, err := c.rollouts.put(ctx, rolloutKey(r.ID), record, 0)
 		if err == nil {
 			poke(c.work)
-			return c.progress(record, now, true), nil
+			return c.progress(record, c.view(c.states(), now), now, true), nil
 		}
 		if !errors.Is(err, fleetstore.ErrStale) || ctx.Err() != nil {
 			return shoal.Progress{}, err
@@ -122,13 +122,14 @@ func (c *Controller) Rollouts(ctx context.Context, q shoal.RolloutQuery) ([]shoa
 		return nil, err
 	}
 	now, p := time.Now(), shoal.PrincipalOf(ctx)
+	view := c.view(c.states(), now)
 	var out []shoal.Progress
 	for _, record := range slices.Backward(c.rollouts.all()) {
 		app := record.State.Rollout.App
 		if q.App != "" && q.App != app || !q.Over && record.stands() || shoal.Allowed(p, shoal.ToLook, app, "") != nil {
 			continue
 		}
-		out = append(out, c.progress(record, now, false))
+		out = append(out, c.progress(record, view, now, false))
 	}
 	return out, nil
 }
@@ -150,7 +151,8 @@ func (c *Controller) Rollout(ctx context.Context, id uint64) (shoal.Progress, er
 	if err != nil {
 		return shoal.Progress{}, err
 	}
-	return c.progress(record, time.Now(), true), nil
+	now := time.Now()
+	return c.progress(record, c.view(c.states(), now), now, true), nil
 }
 
 const maxReason = 1000 // bytes
@@ -196,7 +198,8 @@ func (c *Controller) Command(ctx context.Context, id uint64, cmd shoal.Command) 
 	}
 	poke(c.orders)
 	poke(c.work)
-	return c.progress(record, time.Now(), true), nil
+	now := time.Now()
+	return c.progress(record, c.view(c.states(), now), now, true), nil
 }
 
 // verbs are the commands that people may give; Delivered is the controller's own.
@@ -220,13 +223,15 @@ func saying(cmd shoal.Command) string {
 }
 
 // progress is how a rollout is shown.
-func (c *Controller) progress(record rolloutRecord, now time.Time, members bool) shoal.Progress {
+func (c *Controller) progress(record rolloutRecord, view rollout.View, now time.Time, members bool) shoal.Progress {
 	s := &record.State
-	view := c.view(c.states(), now)
-	w := rollout.Waits(*s, view, now)
 	out := shoal.Progress{
 		Rollout: s.Rollout, Phase: string(s.Phase), End: s.End, Waves: len(s.Waves), Counts: map[string]int{},
-		Waits: shoal.Why{App: s.Rollout.App, What: w.What, Evidence: w.Evidence, Remedy: w.Remedy},
+		Waits: shoal.Why{App: s.Rollout.App, What: "nothing: it is over"},
+	}
+	if !record.over() {
+		w := rollout.Waits(*s, view, now)
+		out.Waits.What, out.Waits.Evidence, out.Waits.Remedy = w.What, w.Evidence, w.Remedy
 	}
 	if s.Pause != nil {
 		out.Paused = s.Pause.Reason

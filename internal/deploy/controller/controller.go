@@ -52,6 +52,7 @@ type Options struct {
 	// NoticePatience is how long a rollout waits for its plan to be delivered
 	// before it goes on without; 0 is a minute.
 	NoticePatience time.Duration
+	NoticeAgain    time.Duration // from an attempt that failed to the next one; 0 is five seconds
 
 	Lease Lease        // zero is the default
 	Log   *slog.Logger // nil is silent
@@ -88,6 +89,7 @@ func New(store fleetstore.Store, o Options) (*Controller, error) {
 	}
 	o.Lease = o.Lease.orDefault()
 	o.NoticePatience = cmp.Or(o.NoticePatience, time.Minute)
+	o.NoticeAgain = cmp.Or(o.NoticeAgain, 5*time.Second)
 	if o.Estimate == nil {
 		o.Estimate = plan.Make
 	}
@@ -138,7 +140,7 @@ func (c *Controller) Run(ctx context.Context) error {
 		{c.tokens, func(string) {}},
 		{c.notices, func(string) { poke(c.post); poke(c.work) }},
 		{c.pulses, c.hearPulse},
-		{c.hosts, func(string) { poke(c.work) }},
+		{c.hosts, func(name string) { c.hosts.drop(name); poke(c.work) }},
 	} {
 		copies.Add(1)
 		var once sync.Once

@@ -49,6 +49,7 @@ func (c *Controller) Forget(ctx context.Context, host string) error {
 			return fmt.Errorf("host %s is refused from now on, and still listed: say it again: %w: %w", host, err, shoal.ErrUnavailable)
 		}
 	}
+	c.hosts.drop(host)
 	c.desk.forget(host)
 	poke(c.orders)
 	poke(c.work)

@@ -21,7 +21,6 @@ import (
 const (
 	noticeFor     = time.Hour // then nobody is told any more, and the audit log says so
 	noticeTimeout = 30 * time.Second
-	noticeAgain   = 5 * time.Second
 )
 
 func planNotice(rollout uint64) string { return fmt.Sprintf("%d-plan", rollout) }
@@ -122,8 +121,8 @@ func (c *Controller) sendNotices(ctx context.Context) {
 				continue
 			}
 			if !c.send(ctx, r.Notice, now) {
-				again[r.Notice.ID] = time.Now().Add(noticeAgain)
-				wait = min(wait, noticeAgain)
+				again[r.Notice.ID] = time.Now().Add(c.o.NoticeAgain)
+				wait = min(wait, c.o.NoticeAgain)
 				continue
 			}
 			delete(again, r.Notice.ID)

@@ -75,6 +75,18 @@ func (r *roster) merge(rec hostRecord) shoal.Host {
 	return h
 }
 
+// drop forgets what was heard of a host that is gone: if it comes back, its
+// sessions count from the beginning.
+func (r *roster) drop(name string) {
+	if _, _, ok := r.table.get(name); ok {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.heard, name)
+	delete(r.dirty, name)
+}
+
 func (r *roster) one(name string) (shoal.Host, bool) {
 	rec, _, ok := r.table.get(name)
 	r.mu.Lock()

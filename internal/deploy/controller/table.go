@@ -107,11 +107,7 @@ func (t *table[T]) remove(ctx context.Context, key string, after uint64) error {
 	if err := t.store.Delete(ctx, t.bucket, key, after); err != nil {
 		return err
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if r := t.rows[key]; r.rev <= after {
-		t.rows[key] = row[T]{rev: r.rev, gone: true}
-	}
+	t.lose(key, after)
 	return nil
 }
 
@@ -133,11 +129,21 @@ func (t *table[T]) refresh(ctx context.Context, key string) error {
 }
 
 func (t *table[T]) watch(ctx context.Context, caught func(), news func(key string)) error {
+	// What goes while nobody watches is not told later: of what is here now,
+	// whatever the watch has not seen when it has caught up is gone.
+	unseen := t.revisions()
 	return t.store.Watch(ctx, t.bucket, func(ch fleetstore.Change) error {
 		if ch.Caught {
+			for key, rev := range unseen {
+				if t.lose(key, rev) {
+					news(key)
+				}
+			}
+			unseen = nil
 			caught()
 			return nil
 		}
+		delete(unseen, ch.Key)
 		r := row[T]{rev: ch.Revision, gone: ch.Gone}
 		if !ch.Gone {
 			var err error
@@ -150,6 +156,31 @@ func (t *table[T]) watch(ctx context.Context, caught func(), news func(key strin
 		}
 		return nil
 	})
+}
+
+// revisions are those of all that is there.
+func (t *table[T]) revisions() map[string]uint64 {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	revs := make(map[string]uint64, len(t.rows))
+	for key, r := range t.rows {
+		if !r.gone {
+			revs[key] = r.rev
+		}
+	}
+	return revs
+}
+
+// lose notes that a value of a revision, or of one before, is gone.
+func (t *table[T]) lose(key string, rev uint64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r, ok := t.rows[key]
+	if !ok || r.gone || r.rev > rev {
+		return false
+	}
+	t.rows[key] = row[T]{rev: r.rev, gone: true}
+	return true
 }
 
 // edit changes a value by compare-and-swap until it holds. change gets what is

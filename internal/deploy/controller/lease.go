@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"time"
 
@@ -28,19 +29,21 @@ func (l Lease) orDefault() Lease {
 
 // holding is the lease as it is stored.
 type holding struct {
-	Server string `json:"server"`
-	N      uint64 `json:"n"` // counts up
+	Server  string `json:"server"`
+	Process string `json:"process"` // random: a server that was started again is another holder
+	N       uint64 `json:"n"`       // counts up
 }
 
 // leadInTurn leads whenever this server holds the lease.
 func (c *Controller) leadInTurn(ctx context.Context) {
+	process := rand.Text()
 	for ctx.Err() == nil {
-		rev, ok := c.takeLease(ctx)
+		rev, ok := c.takeLease(ctx, process)
 		if !ok {
 			continue
 		}
 		c.log.Info("controller: this server runs the rollouts now")
-		c.holdLease(ctx, rev)
+		c.holdLease(ctx, process, rev)
 		if ctx.Err() == nil {
 			c.log.Warn("controller: another server runs the rollouts")
 		}
@@ -48,7 +51,7 @@ func (c *Controller) leadInTurn(ctx context.Context) {
 }
 
 // takeLease waits until nobody holds the lease, and takes it.
-func (c *Controller) takeLease(ctx context.Context) (rev uint64, ok bool) {
+func (c *Controller) takeLease(ctx context.Context, process string) (rev uint64, ok bool) {
 	var seen uint64
 	since := time.Now()
 	for {
@@ -57,7 +60,7 @@ func (c *Controller) takeLease(ctx context.Context) (rev uint64, ok bool) {
 			seen, since = now, time.Now()
 		}
 		if !there || time.Since(since) >= c.o.Lease.Patience {
-			rev, err := c.facts.put(ctx, leaseKey, fact{Lease: &holding{Server: c.o.Server}}, now)
+			rev, err := c.facts.put(ctx, leaseKey, fact{Lease: &holding{c.o.Server, process, 0}}, now)
 			if err == nil {
 				return rev, true
 			}
@@ -72,7 +75,7 @@ func (c *Controller) takeLease(ctx context.Context) (rev uint64, ok bool) {
 }
 
 // holdLease leads until the lease is lost or ctx ends, and gives it back then.
-func (c *Controller) holdLease(ctx context.Context, rev uint64) {
+func (c *Controller) holdLease(ctx context.Context, process string, rev uint64) {
 	leading, stop := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
@@ -83,7 +86,7 @@ func (c *Controller) holdLease(ctx context.Context, rev uint64) {
 	for n := uint64(1); pause(ctx, c.o.Lease.Renew); n++ {
 		asked := time.Now()
 		call, cancel := context.WithDeadline(ctx, held.Add(c.o.Lease.Patience-c.o.Lease.Renew))
-		next, err := c.facts.put(call, leaseKey, fact{Lease: &holding{Server: c.o.Server, N: n}}, rev)
+		next, err := c.facts.put(call, leaseKey, fact{Lease: &holding{c.o.Server, process, n}}, rev)
 		cancel()
 		if err == nil {
 			rev, held = next, asked
@@ -91,7 +94,7 @@ func (c *Controller) holdLease(ctx context.Context, rev uint64) {
 		}
 		// Nobody knows whether a call without an answer was carried out: what is
 		// there now is looked at, and was renewed if it is this server's.
-		if f, now, ok := c.facts.get(leaseKey); ok && now != rev && f.Lease != nil && f.Lease.Server == c.o.Server && f.Lease.N == n {
+		if f, now, ok := c.facts.get(leaseKey); ok && now != rev && f.Lease != nil && *f.Lease == (holding{c.o.Server, process, n}) {
 			rev, held = now, asked
 			continue
 		}

@@ -68,7 +68,7 @@ func newJetStream(ctx context.Context, conn *nats.Conn, o Options) (*jetStream, 
 		c.Name, c.Subjects = o.Prefix+"-"+want.name, []string{o.Prefix + "." + want.name + ".>"}
 		want.config(&c)
 		if *want.stream, err = s.setUp(ctx, c); err != nil {
-			return nil, fmt.Errorf("stream %s: %w", c.Name, err)
+			return nil, fmt.Errorf("stream %s of %d replicas: %w: see that JetStream is on, and that as many servers have it", c.Name, o.Replicas, err)
 		}
 	}
 	return s, nil

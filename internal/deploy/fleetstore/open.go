@@ -24,7 +24,7 @@ type Options struct {
 	URL      string      // of a NATS cluster with JetStream, of 2.11 or newer; several with commas
 	Creds    string      // file with credentials (JWT and key); "" is none
 	TLS      *tls.Config // nil is the system's roots, when the URL says tls
-	Replicas int         // of each stream in the cluster; 0 is 1
+	Replicas int         // of each stream; 0 is 3 in a cluster, and 1 where there is none
 
 	// Prefix begins the names of streams and subjects, so that fleets can share
 	// a cluster; "" is shoal.
@@ -54,7 +54,6 @@ func Open(ctx context.Context, o Options) (Store, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	o.Replicas = max(1, o.Replicas)
 	if o.URL != "" {
 		return dial(ctx, o, nil)
 	}
@@ -137,7 +136,8 @@ func (l serverLog) say(level slog.Level, format string, v []any) {
 func dial(ctx context.Context, o Options, e *embedded) (Store, error) {
 	options := []nats.Option{
 		nats.Name("shoal server"), nats.MaxReconnects(-1), nats.ReconnectWait(500 * time.Millisecond),
-		nats.Timeout(5 * time.Second), nats.PingInterval(5 * time.Second), nats.MaxPingsOutstanding(2),
+		// What cannot be sent fails at once, instead of being sent late.
+		nats.ReconnectBufSize(-1), nats.Timeout(5 * time.Second), nats.PingInterval(5 * time.Second), nats.MaxPingsOutstanding(2),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				o.Log.Warn("store: connection lost, trying again", "err", err)
@@ -160,6 +160,12 @@ func dial(ctx context.Context, o Options, e *embedded) (Store, error) {
 	conn, err := nats.Connect(o.URL, options...)
 	if err != nil {
 		return nil, fmt.Errorf("store: connect to NATS: %w: check the URL and the credentials: %w", err, shoal.ErrUnavailable)
+	}
+	if o.Replicas == 0 {
+		o.Replicas = 1
+		if conn.ConnectedClusterName() != "" {
+			o.Replicas = 3
+		}
 	}
 	store, err := newJetStream(ctx, conn, o)
 	if err != nil {

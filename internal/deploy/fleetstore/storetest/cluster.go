@@ -101,7 +101,7 @@ func (c *Cluster) Open(t *testing.T, prefix string) fleetstore.Store {
 	for i, s := range c.servers {
 		urls[i] = s.ClientURL()
 	}
-	store, err := fleetstore.Open(t.Context(), fleetstore.Options{URL: strings.Join(urls, ","), Replicas: 3, Prefix: prefix})
+	store, err := fleetstore.Open(t.Context(), fleetstore.Options{URL: strings.Join(urls, ","), Prefix: prefix})
 	if err != nil {
 		t.Fatal(err)
 	}

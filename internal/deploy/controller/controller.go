@@ -98,14 +98,14 @@ func New(store fleetstore.Store, o Options) (*Controller, error) {
 	}
 	return &Controller{
 		o: o, store: store, log: o.Log,
-		rollouts: newTable[rolloutRecord](store, fleetstore.Rollouts),
-		releases: newTable[releaseRecord](store, fleetstore.Releases),
-		facts:    newTable[fact](store, fleetstore.Fleet),
-		gone:     newTable[goneRecord](store, fleetstore.Gone),
-		notices:  newTable[noticeRecord](store, fleetstore.Notices),
-		tokens:   newTable[trust.Sealed](store, fleetstore.Tokens),
-		pulses:   newTable[pulse](store, fleetstore.Pulses),
-		hosts:    newRoster(store),
+		rollouts: newTable[rolloutRecord](store, fleetstore.Rollouts, o.Log),
+		releases: newTable[releaseRecord](store, fleetstore.Releases, o.Log),
+		facts:    newTable[fact](store, fleetstore.Fleet, o.Log),
+		gone:     newTable[goneRecord](store, fleetstore.Gone, o.Log),
+		notices:  newTable[noticeRecord](store, fleetstore.Notices, o.Log),
+		tokens:   newTable[trust.Sealed](store, fleetstore.Tokens, o.Log),
+		pulses:   newTable[pulse](store, fleetstore.Pulses, o.Log),
+		hosts:    newRoster(store, o.Log),
 		desk:     newDesk(),
 		ready:    make(chan struct{}), work: make(chan struct{}, 1), orders: make(chan struct{}, 1), post: make(chan struct{}, 1),
 	}, nil

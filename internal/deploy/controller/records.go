@@ -11,8 +11,8 @@ import (
 // Bounds of what the control plane keeps.
 const (
 	maxReleases = 20_000
-	maxOpen     = 64  // rollouts that are not over
-	keepOver    = 200 // rollouts that are over, for those who look back
+	maxOpen     = 64 // rollouts that are not over
+	keepOver    = 50 // rollouts that are over, for those who look back; the audit log has all
 )
 
 // rolloutRecord is a rollout as it is stored.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"reflect"
 	"slices"
 	"sync"
@@ -42,9 +43,9 @@ type heard struct {
 	told   bool                   // to the other servers
 }
 
-func newRoster(store fleetstore.Store) *roster {
+func newRoster(store fleetstore.Store, log *slog.Logger) *roster {
 	return &roster{
-		table: newTable[hostRecord](store, fleetstore.Hosts), heard: map[string]heard{}, dirty: map[string]bool{},
+		table: newTable[hostRecord](store, fleetstore.Hosts, log), heard: map[string]heard{}, dirty: map[string]bool{},
 		news: make(chan struct{}, 1),
 	}
 }

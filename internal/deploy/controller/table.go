@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +21,7 @@ import (
 type table[T any] struct {
 	store  fleetstore.Store
 	bucket fleetstore.Bucket
+	log    *slog.Logger
 
 	mu   sync.RWMutex
 	rows map[string]row[T]
@@ -33,8 +35,8 @@ type row[T any] struct {
 	gone  bool
 }
 
-func newTable[T any](store fleetstore.Store, b fleetstore.Bucket) *table[T] {
-	return &table[T]{store: store, bucket: b, rows: map[string]row[T]{}}
+func newTable[T any](store fleetstore.Store, b fleetstore.Bucket, log *slog.Logger) *table[T] {
+	return &table[T]{store: store, bucket: b, log: log, rows: map[string]row[T]{}}
 }
 
 // get is a value and its revision; false when there is none, with the revision
@@ -148,7 +150,10 @@ func (t *table[T]) watch(ctx context.Context, caught func(), news func(key strin
 		if !ch.Gone {
 			var err error
 			if r.value, err = unpack[T](ch.Value); err != nil {
-				return fmt.Errorf("%s/%s: %w", t.bucket, ch.Key, err)
+				// One entry that a newer server wrote must not keep this one from
+				// all others. It is left as it is: nothing can be put in its place.
+				t.log.Error("controller: an entry of the store cannot be read; it is left alone", "bucket", t.bucket, "key", ch.Key, "err", err)
+				return nil
 			}
 		}
 		if t.take(ch.Key, r) {

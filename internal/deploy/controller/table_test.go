@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"maps"
 	"slices"
 	"testing"
@@ -15,12 +16,15 @@ func TestWatchAgain(t *testing.T) {
 	store := fleetstore.NewMemory()
 	defer store.Close()
 	ctx := t.Context()
+	if _, err := store.Put(ctx, fleetstore.Gone, "a newer form", []byte(`{`), 0); err != nil { // hides nothing else
+		t.Fatal(err)
+	}
 	for _, key := range []string{"stays", "goes", "changes"} {
 		if _, err := store.Put(ctx, fleetstore.Gone, key, []byte(`"old"`), 0); err != nil {
 			t.Fatal(err)
 		}
 	}
-	table := newTable[string](store, fleetstore.Gone)
+	table := newTable[string](store, fleetstore.Gone, slog.New(slog.DiscardHandler))
 	var news []string
 	watch := func() {
 		t.Helper()
@@ -50,6 +54,9 @@ func TestWatchAgain(t *testing.T) {
 		if v, _, ok := table.get(key); ok {
 			got[key] = v
 		}
+	}
+	if _, err := table.put(ctx, "a newer form", "x", 0); !errors.Is(err, fleetstore.ErrStale) {
+		t.Errorf("what cannot be read is written over: %v", err)
 	}
 	if want := map[string]string{"stays": "old", "changes": "new", "own": "new"}; !maps.Equal(got, want) {
 		t.Errorf("the copy is %v, want %v", got, want)

@@ -146,7 +146,9 @@ func TestRegister(t *testing.T) {
 		_, err := s.Register(ctx, bad)
 		wants(t, err, shoal.ErrInvalid, hint, hint)
 	}
-	if all, err := s.Releases(ctx, "web"); err != nil || len(all) != 1 {
+	register(t, s, "web", "0.9")
+	register(t, s, "db", "1")
+	if all, err := s.Releases(ctx, "web"); err != nil || len(all) != 2 || all[0].Version != "0.9" {
 		t.Errorf("releases %v, %v", all, err)
 	}
 }

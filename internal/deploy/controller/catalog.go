@@ -110,7 +110,7 @@ func checkPeer(s string) error {
 	return nil
 }
 
-// Releases are those of an app, or all, by name.
+// Releases are those of an app, or all, the newest first.
 func (c *Controller) Releases(ctx context.Context, app string) ([]shoal.Release, error) {
 	if err := c.enter(ctx, shoal.ToLook, app, ""); err != nil {
 		return nil, err
@@ -122,6 +122,7 @@ func (c *Controller) Releases(ctx context.Context, app string) ([]shoal.Release,
 			out = append(out, r.Release)
 		}
 	}
+	slices.SortStableFunc(out, func(a, b shoal.Release) int { return b.Created.Compare(a.Created) })
 	return out, nil
 }
 

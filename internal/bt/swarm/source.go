@@ -3,6 +3,7 @@ package swarm
 import (
 	"math/rand/v2"
 	"slices"
+	"time"
 )
 
 // source hands out the first copy. While it lasts, shoal peers are shown only
@@ -15,10 +16,21 @@ type source struct {
 	order []uint32 // pieces not yet offered, in random order
 	out   []bool   // by piece: sent to somebody, or seen elsewhere
 	left  int      // pieces that are not out
+	// spurned are pieces that a peer has let lie for a whole turn: others see them first.
+	spurned map[uint32]spurn
 }
 
+// spurn is who let an offer lie, and until when it is not made to it again.
+type spurn struct {
+	by    *peer
+	until time.Time
+}
+
+// spurnRest is long enough that everybody else has had a turn.
+const spurnRest = 2 * time.Second
+
 func newSource(n int, seed uint64) *source {
-	src := &source{order: make([]uint32, n), out: make([]bool, n), left: n}
+	src := &source{order: make([]uint32, n), out: make([]bool, n), left: n, spurned: map[uint32]spurn{}}
 	for i := range src.order {
 		src.order[i] = uint32(i)
 	}
@@ -26,11 +38,16 @@ func newSource(n int, seed uint64) *source {
 	return src
 }
 
-// next takes a piece to offer; false when all are out or on offer.
-func (src *source) next() (uint32, bool) {
-	for len(src.order) > 0 {
-		piece := src.order[len(src.order)-1]
-		src.order = src.order[:len(src.order)-1]
+// next takes a piece to offer to a peer; false when all are out or on offer, or
+// the peer has just let them lie.
+func (src *source) next(p *peer, now time.Time) (uint32, bool) {
+	for i := len(src.order) - 1; i >= 0; i-- {
+		piece := src.order[i]
+		if no := src.spurned[piece]; no.by == p && now.Before(no.until) && !src.out[piece] {
+			continue
+		}
+		src.order = slices.Delete(src.order, i, i+1)
+		delete(src.spurned, piece)
 		if !src.out[piece] {
 			return piece, true
 		}
@@ -58,7 +75,7 @@ func (s *state) reveal(p *peer, n int) int {
 	s.takeBack(p)
 	var pieces []uint32
 	for len(pieces) < n {
-		piece, ok := s.source.next()
+		piece, ok := s.source.next(p, s.now)
 		if !ok {
 			break
 		}
@@ -69,6 +86,17 @@ func (s *state) reveal(p *peer, n int) int {
 		s.tellHaves(p, pieces)
 	}
 	return len(pieces)
+}
+
+// spurns notes that a peer has let the offers of a whole turn lie: it may be in
+// no state to fetch anything, and must not hold up the first copy.
+func (s *state) spurns(p *peer) {
+	if p.turn == 0 || p.credit < p.turn || s.now.Sub(p.turnAt) <= turnRemind {
+		return
+	}
+	for piece := range p.revealed {
+		s.source.spurned[piece] = spurn{p, s.now.Add(spurnRest)}
+	}
 }
 
 // sourceSent notes that a piece has left, and offers the next.

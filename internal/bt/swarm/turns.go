@@ -146,6 +146,9 @@ func (s *state) share(p *peer, crowded bool) int {
 
 func (s *state) giveTurn(p *peer, pieces int) {
 	id, _ := p.ext.ID(wire.ExtShoal)
+	if p.blind {
+		s.spurns(p)
+	}
 	p.credit, p.turn, p.turnAt = pieces, pieces, s.now
 	if p.blind {
 		if pieces = s.reveal(p, pieces); pieces == 0 {
@@ -161,7 +164,7 @@ func (s *state) giveTurn(p *peer, pieces int) {
 // useful tells whether we have something that a peer lacks.
 func (s *state) useful(p *peer) bool {
 	if p.blind {
-		return s.source != nil && s.source.left > 0
+		return s.source != nil && s.source.left > 0 && !p.ext.UploadOnly
 	}
 	return s.have.Count() > p.overlap
 }

@@ -58,6 +58,11 @@ type Options struct {
 	// once, give or take a tenth of a second.
 	Stagger time.Duration
 	Faults  []Fault
+	// Odd are hosts that never work as they should.
+	Odd map[int]Oddity
+	// Script, if not nil, runs beside the fleet and does to it what a list of
+	// faults cannot say. It returns when ctx ends.
+	Script func(ctx context.Context, s *Stage)
 	// Handout is how many addresses the tracker gives at a time, 0: 50, and
 	// Announce how often a host asks it, 0: every 30 s.
 	Handout  int
@@ -94,6 +99,7 @@ type fleet struct {
 	hosts   []*host
 	missing atomic.Int64 // hosts that will be complete and are not yet
 	done    chan struct{}
+	stage   *Stage
 	failed  atomic.Pointer[error]
 	wg      sync.WaitGroup
 }
@@ -149,6 +155,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if f.release, err = newRelease(o.Pieces, o.PieceLength, o.Seed); err != nil {
 		return nil, err
 	}
+	f.release.fail = f.fail
 	f.tracker = &tracker{most: o.Handout, rng: rand.New(rand.NewPCG(o.Seed, 1))}
 	if err := f.addHosts(); err != nil {
 		return nil, err
@@ -216,7 +223,13 @@ func (f *fleet) run(ctx context.Context) (*Report, error) {
 	nctx, stopNet := context.WithCancel(context.WithoutCancel(ctx))
 	var netDone sync.WaitGroup
 	netDone.Go(func() { _ = f.net.Run(nctx) })
-	f.wg.Go(func() { f.source.run(ctx) })
+	sctx, killSource := context.WithCancel(ctx)
+	defer killSource()
+	f.stage = &Stage{fleet: f, killSource: killSource}
+	f.wg.Go(func() { f.source.run(sctx) })
+	if f.o.Script != nil {
+		f.wg.Go(func() { f.o.Script(ctx, f.stage) })
+	}
 	for _, h := range f.hosts {
 		f.wg.Go(func() { h.run(ctx) })
 	}

@@ -45,7 +45,7 @@ func (h *host) addr() netip.AddrPort { return netip.AddrPortFrom(h.sim.Addr(), p
 
 // returns tells whether the host is there in the end.
 func (h *host) returns() bool {
-	return len(h.faults) == 0 || h.faults[len(h.faults)-1].Back > 0
+	return h.odd() == "" && (len(h.faults) == 0 || h.faults[len(h.faults)-1].Back > 0)
 }
 
 // run is the life of a host, with its deaths.
@@ -77,8 +77,16 @@ func (h *host) sleepUntil(ctx context.Context, at time.Duration) bool {
 
 // live runs the engine until ctx ends, which kills it, or it has done its work.
 func (h *host) live(ctx context.Context) {
+	switch h.odd() {
+	case Mute:
+		h.sit(ctx)
+		return
+	case Idle:
+		h.idle(ctx)
+		return
+	}
 	o := swarm.Options{
-		Info: h.fleet.release.info, Hashes: h.fleet.release.hashes, Store: h.store, Have: h.store.verified(),
+		Info: h.fleet.release.info, Hashes: h.fleet.release.hashes, Store: h.disk(ctx), Have: h.claims(),
 		PeerID: h.id, ListenPort: port, Client: "shoal simulated", MaxPeers: h.fleet.o.MaxPeers,
 		Budget: h.fleet.budget, Dial: h.sim.Dial, Log: h.fleet.log.With("host", h.index),
 	}
@@ -106,7 +114,9 @@ func (h *host) live(ctx context.Context) {
 	wg.Go(func() {
 		<-ctx.Done()
 		h.sim.Kill()
-		h.fleet.tracker.leave(h.addr())
+		if !h.lost() {
+			h.fleet.tracker.leave(h.addr())
+		}
 	})
 	if err := engine.Run(ctx); err != nil {
 		h.fleet.fail(fmt.Errorf("host %d: %w", h.index, err))
@@ -147,7 +157,9 @@ func (h *host) announce(ctx context.Context, e *swarm.Torrent) {
 	for {
 		if now := time.Now(); !now.Before(next) || e.Stats().Peers < fewPeers {
 			next = now.Add(h.fleet.o.Announce)
-			e.AddPeers(h.fleet.tracker.announce(h.addr()))
+			if !h.fleet.stage.trackerDead.Load() {
+				e.AddPeers(h.fleet.tracker.announce(h.addr()))
+			}
 		}
 		select {
 		case <-tick.C:

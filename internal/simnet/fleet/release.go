@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"sync"
 
 	"shoal/internal/bt/bitfield"
@@ -19,6 +20,7 @@ type release struct {
 	info    *metainfo.Info
 	hashes  *metainfo.Hashes
 	content []byte
+	fail    func(error)
 }
 
 func newRelease(pieces, pieceLength int, seed uint64) (*release, error) {
@@ -40,7 +42,7 @@ func newRelease(pieces, pieceLength int, seed uint64) (*release, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &release{info, hashes, content}, nil
+	return &release{info: info, hashes: hashes, content: content}, nil
 }
 
 // store is a host's disk: it knows which pieces it holds, and takes their
@@ -49,6 +51,7 @@ type store struct {
 	release *release
 	mu      sync.Mutex
 	have    *bitfield.Set
+	wrong   []bool // by byte: what is written there is not the release; nil: nowhere
 }
 
 func newStore(r *release, full bool) *store {
@@ -59,17 +62,26 @@ func newStore(r *release, full bool) *store {
 	return s
 }
 
-var errContent = errors.New("what was written is not the release")
+var errContent = errors.New("what a host has verified is not the release")
 
 // ReadAt implements swarm.Store.
 func (s *store) ReadAt(p []byte, off int64) (int, error) {
 	return copy(p, s.release.content[off:]), nil
 }
 
-// WriteAt implements swarm.Store.
+// WriteAt implements swarm.Store. Junk may be written, for what is written is
+// not verified yet.
 func (s *store) WriteAt(p []byte, off int64) (int, error) {
-	if !bytes.Equal(p, s.release.content[off:off+int64(len(p))]) {
-		return 0, errContent
+	wrong := !bytes.Equal(p, s.release.content[off:off+int64(len(p))])
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if wrong && s.wrong == nil {
+		s.wrong = make([]bool, len(s.release.content))
+	}
+	if s.wrong != nil {
+		for i := range p {
+			s.wrong[int(off)+i] = p[i] != s.release.content[int(off)+i]
+		}
 	}
 	return len(p), nil
 }
@@ -85,6 +97,9 @@ func (s *store) MarkHave(p metainfo.Piece) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.have.Set(int(p))
+	if n := int(s.release.info.PieceLength); s.wrong != nil && slices.Contains(s.wrong[int(p)*n:(int(p)+1)*n], true) {
+		s.release.fail(errContent)
+	}
 }
 
 // verified is what the host holds, as it would find it after a restart.

@@ -67,7 +67,7 @@ func (f *fleet) bound(counts func(*host) bool) time.Duration {
 // Healthy tells whether a host counts for First, Median, Last and Bound: it
 // was never killed, and its link is not slower than the others'.
 func (h *host) healthy() bool {
-	return len(h.faults) == 0 && h.up >= h.fleet.o.Up && h.down >= h.fleet.o.Down
+	return h.odd() == "" && len(h.faults) == 0 && h.up >= h.fleet.o.Up && h.down >= h.fleet.o.Down
 }
 
 func (f *fleet) report(seconds []Second) *Report {
@@ -80,6 +80,9 @@ func (f *fleet) report(seconds []Second) *Report {
 		}
 		_, down := h.sim.Traffic()
 		received += float64(down) - float64(h.total.Downloaded)
+		if h.odd() != "" {
+			continue
+		}
 		wasted += float64(h.total.Downloaded) - float64(h.store.bytes())
 		done := time.Duration(h.finished.Load())
 		if done == 0 {

@@ -1,0 +1,90 @@
+package fleet
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"shoal/internal/simnet"
+)
+
+// threePlaces is a fleet in three data centres.
+func threePlaces() Options {
+	const pieces, pieceLength, line = 80, 16 << 10, 10
+	return Options{
+		Hosts: 18, Pieces: pieces, PieceLength: pieceLength, Up: pieces * pieceLength / line, Seed: 1,
+		Place: func(host int) string { return []string{"fra", "nyc", "sin"}[max(host, 0)%3] },
+		Net: simnet.Options{Latency: func(from, to string) time.Duration {
+			if from != to {
+				return 5 * time.Millisecond
+			}
+			return 100 * time.Microsecond
+		}},
+	}
+}
+
+// TestFaults is what goes wrong in fleets. Every host that was not harmed has
+// everything, verified and as it left, and takes hardly longer than the slowest
+// one in an undisturbed run.
+func TestFaults(t *testing.T) {
+	calm := threePlaces()
+	undisturbed := simulate(t, calm)
+	if undisturbed.Done != calm.Hosts {
+		t.Fatal("the undisturbed run does not end")
+	}
+	midway := undisturbed.Last / 2
+	for _, tt := range []struct {
+		name   string
+		change func(*Options)
+		lost   int
+		wait   time.Duration // what nobody can make up for
+	}{
+		{"a fifth of the hosts is killed midway", func(o *Options) {
+			for i := 2; i < o.Hosts; i += 5 {
+				o.Faults = append(o.Faults, Fault{At: midway, Host: i})
+			}
+		}, 4, 0},
+		{"the tracker is killed after the first tenth", func(o *Options) {
+			o.Script = func(ctx context.Context, s *Stage) {
+				if s.Await(ctx, 0.1) {
+					s.KillTracker()
+				}
+			}
+		}, 0, 0},
+		{"the source is killed when one copy is out", func(o *Options) {
+			o.Script = func(ctx context.Context, s *Stage) {
+				if s.AwaitCopy(ctx) {
+					s.KillSource()
+				}
+			}
+		}, 0, 0},
+		{"a data centre is cut off for 10 s", func(o *Options) {
+			o.Script = func(ctx context.Context, s *Stage) {
+				if s.Await(ctx, 0.3) {
+					s.Cut(ctx, "sin", 10*time.Second)
+				}
+			}
+		}, 0, 10 * time.Second},
+		{"a host accepts and never sends", odd(4, Mute), 1, 0},
+		{"a host claims everything and its disk hangs", odd(4, Hung), 1, 0},
+		{"a host claims everything and has nothing", odd(4, Empty), 1, 0},
+		{"a host claims everything and sends junk", odd(4, Junk), 1, 0},
+		{"a host asks for nothing", odd(4, Idle), 1, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o := threePlaces()
+			tt.change(&o)
+			r := simulate(t, o)
+			if r.Done != o.Hosts-tt.lost {
+				t.Errorf("%d of %d healthy hosts have everything", r.Done, o.Hosts-tt.lost)
+			}
+			if most := undisturbed.Last + undisturbed.Last/4 + tt.wait; r.Last > most {
+				t.Errorf("the last host took %v, want at most %v: undisturbed %v", r.Last, most, undisturbed.Last)
+			}
+		})
+	}
+}
+
+func odd(host int, what Oddity) func(*Options) {
+	return func(o *Options) { o.Odd = map[int]Oddity{host: what} }
+}

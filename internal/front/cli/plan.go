@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -56,7 +57,7 @@ func (s *shell) printPlan(p shoal.Plan) {
 			if l.Peak > 0 {
 				peak = ", at most " + rateText(float64(l.Peak))
 			}
-			fmt.Fprintf(w, "  %s -> %s\t%s\t%s%s\n", l.From, l.To, bytesText(l.Bytes), copiesText(l.Copies), peak)
+			fmt.Fprintf(w, "  %s -> %s\t%s\t%s%s\n", cmp.Or(l.From, "source"), l.To, bytesText(l.Bytes), copiesText(l.Copies), peak)
 		}
 		for _, d := range p.Sites {
 			fmt.Fprintf(w, "  %s\t%s\t%d have it, %d offline, needs %s of %s free\n", d.Name, countText(d.Hosts, "host"), d.Have, d.Offline, bytesText(d.Need), bytesText(d.Free))

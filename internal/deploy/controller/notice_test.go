@@ -16,10 +16,11 @@ import (
 	"shoal/internal/deploy/controller"
 	"shoal/internal/deploy/fleetstore"
 	"shoal/internal/deploy/notify"
+	"shoal/internal/deploy/notify/notifytest"
 )
 
-// TestNotices receives by a real webhook what a rollout tells, and wants the
-// plan to be delivered before the first host was ordered anything.
+// TestNotices receives by a real webhook and as mail what a rollout tells, and
+// wants the plan to be delivered before the first host was ordered anything.
 func TestNotices(t *testing.T) {
 	var mu sync.Mutex
 	var got []shoal.Notice
@@ -46,7 +47,15 @@ func TestNotices(t *testing.T) {
 		got = append(got, p.Notice)
 	}))
 	defer hook.Close()
-	n, err := notify.New(notify.Options{Webhooks: []notify.Webhook{{URL: hook.URL}}})
+	post, err := notifytest.NewPostOffice(nil, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer post.Close()
+	n, err := notify.New(notify.Options{
+		Webhooks: []notify.Webhook{{URL: hook.URL}},
+		Mails:    []notify.Mail{{Server: post.Addr(), From: "shoal@example.com", To: []string{"ops@example.com"}, Plain: true}},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +85,7 @@ func TestNotices(t *testing.T) {
 	if err := s.Stop(ctx, "enough"); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "all is told", func() bool { return has("end") && has("stop") })
+	until(t, "all is told", func() bool { return has("end") && has("stop") && len(post.Mails()) >= 8 })
 	mu.Lock()
 	defer mu.Unlock()
 	var kinds []string
@@ -93,6 +102,10 @@ func TestNotices(t *testing.T) {
 	}
 	if want := []string{"plan", "start", "ready", "approval", "wave", "wave", "end", "stop"}; !slices.Equal(kinds, want) {
 		t.Errorf("told %q, want %q", kinds, want)
+	}
+	mails := post.Mails()
+	if len(mails) != len(kinds) || !strings.Contains(mails[0], "Message-ID: <shoal.1-plan@example.com>") || !strings.Contains(mails[0], "goes to 3 hosts") {
+		t.Errorf("%d mails: %q", len(mails), mails)
 	}
 	plan := got[0]
 	if plan.ID != "1-plan" || plan.Plan == nil || plan.Plan.Hosts != 3 || !slices.Equal(plan.Sites, []string{"fra", "nyc", "sgp"}) || !strings.Contains(plan.Text, "web@1") {

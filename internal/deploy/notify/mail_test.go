@@ -1,120 +1,42 @@
 package notify
 
 import (
-	"bufio"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
 	"io"
 	"mime"
 	"mime/quotedprintable"
-	"net"
 	"net/http/httptest"
 	"net/mail"
 	"strings"
-	"sync"
 	"testing"
+
+	"shoal/internal/deploy/notify/notifytest"
 )
 
-// postOffice is an SMTP server (RFC 5321) as far as a client needs one.
-type postOffice struct {
-	addr string
-	cert *tls.Certificate // nil offers no STARTTLS
-	deny string           // a command that it refuses
-
-	mu    sync.Mutex
-	log   []string // commands; + before those that came encrypted
-	mails []string
-}
-
-func newPostOffice(t *testing.T, cert *tls.Certificate, deny string) *postOffice {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func newPostOffice(t *testing.T, cert *tls.Certificate, deny string) *notifytest.PostOffice {
+	t.Helper()
+	p, err := notifytest.NewPostOffice(cert, deny)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &postOffice{addr: l.Addr().String(), cert: cert, deny: deny}
-	var group sync.WaitGroup
-	group.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			group.Go(func() {
-				defer c.Close()
-				p.serve(c)
-			})
-		}
-	})
-	t.Cleanup(func() { l.Close(); group.Wait() })
+	t.Cleanup(p.Close)
 	return p
-}
-
-func (p *postOffice) serve(c net.Conn) {
-	r, mark := bufio.NewReader(c), ""
-	say := func(text string) { _, _ = io.WriteString(c, text+"\r\n") }
-	say("220 test")
-	for {
-		line, err := r.ReadString('\n')
-		if err != nil {
-			return
-		}
-		line = strings.TrimRight(line, "\r\n")
-		p.mu.Lock()
-		p.log = append(p.log, mark+line)
-		p.mu.Unlock()
-		verb, _, _ := strings.Cut(line, " ")
-		switch {
-		case p.deny != "" && strings.HasPrefix(line, p.deny):
-			say("550 not here")
-		case verb == "EHLO" && p.cert != nil && mark == "":
-			say("250-test\r\n250 STARTTLS")
-		case verb == "EHLO":
-			say("250-test\r\n250 AUTH PLAIN")
-		case verb == "STARTTLS":
-			say("220 go on")
-			secure := tls.Server(c, &tls.Config{Certificates: []tls.Certificate{*p.cert}})
-			c, r, mark = secure, bufio.NewReader(secure), "+"
-		case verb == "AUTH":
-			say("235 ok")
-		case verb == "DATA":
-			say("354 go on")
-			var b strings.Builder
-			for {
-				line, err := r.ReadString('\n')
-				if err != nil {
-					return
-				}
-				if line == ".\r\n" {
-					break
-				}
-				b.WriteString(strings.TrimPrefix(line, "."))
-			}
-			p.mu.Lock()
-			p.mails = append(p.mails, b.String())
-			p.mu.Unlock()
-			say("250 taken")
-		case verb == "QUIT":
-			say("221 bye")
-			return
-		default:
-			say("250 ok")
-		}
-	}
 }
 
 func TestMailPlain(t *testing.T) {
 	p := newPostOffice(t, nil, "")
-	n := notifier(t, Options{Mails: []Mail{{Server: p.addr, From: "shoal@example.com", To: []string{"a@example.com", "b@example.com"}, Plain: true}}})
+	n := notifier(t, Options{Mails: []Mail{{Server: p.Addr(), From: "shoal@example.com", To: []string{"a@example.com", "b@example.com"}, Plain: true}}})
 	notice := example()
 	notice.Text = "ünicode\r\nBcc: x@example.com"
 	if err := n.Send(t.Context(), notice); err != nil {
 		t.Fatal(err)
 	}
-	if len(p.mails) != 1 {
-		t.Fatalf("%d mails", len(p.mails))
+	if len(p.Mails()) != 1 {
+		t.Fatalf("%d mails", len(p.Mails()))
 	}
-	m, err := mail.ReadMessage(strings.NewReader(p.mails[0]))
+	m, err := mail.ReadMessage(strings.NewReader(p.Mails()[0]))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +59,7 @@ func TestMailPlain(t *testing.T) {
 			t.Errorf("the mail has no %q:\n%s", want, text)
 		}
 	}
-	log := strings.Join(p.log, "\n")
+	log := strings.Join(p.Log(), "\n")
 	if !strings.Contains(log, "MAIL FROM:<shoal@example.com>") || strings.Count(log, "RCPT TO:") != 2 {
 		t.Errorf("commands:\n%s", log)
 	}
@@ -150,12 +72,12 @@ func TestMailEncrypted(t *testing.T) {
 	roots := x509.NewCertPool()
 	roots.AddCert(s.Certificate())
 	p := newPostOffice(t, &s.TLS.Certificates[0], "")
-	m := Mail{Server: p.addr, From: "shoal@example.com", To: []string{"a@example.com"}, User: "u", Password: "secret", TLS: &tls.Config{RootCAs: roots}}
+	m := Mail{Server: p.Addr(), From: "shoal@example.com", To: []string{"a@example.com"}, User: "u", Password: "secret", TLS: &tls.Config{RootCAs: roots}}
 	if err := notifier(t, Options{Mails: []Mail{m}}).Send(t.Context(), example()); err != nil {
 		t.Fatal(err)
 	}
 	login := "+AUTH PLAIN " + base64.StdEncoding.EncodeToString([]byte("\x00u\x00secret"))
-	if log := strings.Join(p.log, "\n"); !strings.Contains(log, login) || !strings.Contains(log, "+MAIL FROM") || len(p.mails) != 1 {
+	if log := strings.Join(p.Log(), "\n"); !strings.Contains(log, login) || !strings.Contains(log, "+MAIL FROM") || len(p.Mails()) != 1 {
 		t.Errorf("commands:\n%s", log)
 	}
 	m.TLS = nil // the system does not know the certificate
@@ -176,14 +98,14 @@ func TestMailFails(t *testing.T) {
 		{"", "refused", func(m *Mail) { m.Server = "127.0.0.1:1" }},
 	} {
 		p := newPostOffice(t, nil, c.deny)
-		m := Mail{Server: p.addr, From: "shoal@example.com", To: []string{"a@example.com"}, Plain: true}
+		m := Mail{Server: p.Addr(), From: "shoal@example.com", To: []string{"a@example.com"}, Plain: true}
 		c.change(&m)
 		err := notifier(t, Options{Mails: []Mail{m}}).Send(t.Context(), example())
 		if err == nil || !strings.Contains(err.Error(), c.hint) {
 			t.Errorf("%q: %v, want an error with %q", c.deny, err, c.hint)
 		}
-		if len(p.mails) != 0 || strings.Contains(strings.Join(p.log, " "), "secret") {
-			t.Errorf("%q: it got %q %q", c.deny, p.mails, p.log)
+		if len(p.Mails()) != 0 || strings.Contains(strings.Join(p.Log(), " "), "secret") {
+			t.Errorf("%q: it got %q %q", c.deny, p.Mails(), p.Log())
 		}
 	}
 	if text := oneLine("a\x1b[1m\tb\u0085c"); strings.ContainsAny(text, "\x1b\t\u0085") {

@@ -11,9 +11,9 @@ import (
 )
 
 // Verifier tells whether a signature over a release's shoal.Statement is one that
-// this host asks for; the error says what is wrong with it.
+// this host asks for, as trust.Keys does; the error says what is wrong with it.
 type Verifier interface {
-	Verify(app, version, id string, serial uint64, signature []byte) error
+	Verify(message, signature []byte) error
 }
 
 // admit judges what the control plane says of a release, before its first byte
@@ -39,7 +39,7 @@ func admit(b shoal.Bundle, app, version string, c *Config, v Verifier, floor uin
 		if len(bytes.TrimSpace(b.Signature)) == 0 {
 			return nil, origin{}, errors.New("it is not signed, and this host asks for a signature")
 		}
-		if err := v.Verify(app, version, id, b.Serial, b.Signature); err != nil {
+		if err := v.Verify(shoal.Statement(app, version, id, b.Serial), b.Signature); err != nil {
 			return nil, origin{}, fmt.Errorf("its signature does not hold: %w", err)
 		}
 	}

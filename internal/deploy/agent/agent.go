@@ -22,7 +22,6 @@ import (
 // Options are what an agent is made of.
 type Options struct {
 	Config   Config
-	Station  shoal.Station
 	Hooks    Hooks    // nil: Commands
 	Verifier Verifier // nil: nobody has to sign
 	Software string   // version of shoal
@@ -148,16 +147,16 @@ func (a *Agent) Close() {
 	}
 }
 
-// Run works until ctx ends, with f to move the bytes. It returns nil then; other errors are of the disk,
+// Run works until ctx ends: s says what is wanted, f moves the bytes. It returns nil then; other errors are of the disk,
 // where going on makes no sense.
-func (a *Agent) Run(ctx context.Context, f Fetcher) error {
+func (a *Agent) Run(ctx context.Context, s shoal.Station, f Fetcher) error {
 	defer a.Close()
 	ctx, cancel := context.WithCancel(ctx)
-	l := newLoop(ctx, a, f)
+	l := newLoop(ctx, a, s, f)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	t := &talk{o: &a.o, instance: a.rec.Instance, events: l.events, reports: make(chan shoal.Report, 1), again: make(chan struct{}, 1)}
+	t := &talk{o: &a.o, station: s, instance: a.rec.Instance, events: l.events, reports: make(chan shoal.Report, 1), again: make(chan struct{}, 1)}
 	l.reports = t.reports
 	wg.Go(func() { t.listen(ctx) })
 	wg.Go(func() { t.tell(ctx) })

@@ -305,8 +305,8 @@ func TestRefused(t *testing.T) {
 // signed is a Verifier that knows who signed by a word.
 type signed struct{}
 
-func (signed) Verify(app, version, id string, serial uint64, signature []byte) error {
-	if string(signature) != "signed: "+string(shoal.Statement(app, version, id, serial)) {
+func (signed) Verify(message, signature []byte) error {
+	if string(signature) != "signed: "+string(message) {
 		return errors.New("forged")
 	}
 	return nil

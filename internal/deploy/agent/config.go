@@ -22,9 +22,11 @@ type Config struct {
 	Datacenter string            `yaml:"datacenter"`
 	Rack       string            `yaml:"rack"`
 	Labels     map[string]string `yaml:"labels"`
-	Servers    []string          `yaml:"servers"` // URLs, any of which will do
-	Listen     string            `yaml:"listen"`  // for peers
-	Up         Rate              `yaml:"up"`      // what the host's link can send; only for plans
+	Servers    []string          `yaml:"servers"`     // https URLs, any of which will do
+	Authority  string            `yaml:"authority"`   // of the fleet: its pin, or a file with its certificate; only to join
+	PlainPeers bool              `yaml:"plain_peers"` // content travels in the clear
+	Listen     string            `yaml:"listen"`      // for peers
+	Up         Rate              `yaml:"up"`          // what the host's link can send; only for plans
 	Down       Rate              `yaml:"down"`
 	Limits     map[string]string `yaml:"limits"` // as the flags of the same names: up, down-wan, up-link:atlantic, ...
 	Topology   string            `yaml:"topology"`

@@ -16,6 +16,7 @@ host: web-1
 datacenter: fra
 labels: {role: web}
 servers: [https://shoal.example:7443]
+authority: sha256:00
 up: 10gbit
 limits: {up-wan: 200mbit}
 keys: [RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3]

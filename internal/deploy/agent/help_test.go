@@ -293,7 +293,7 @@ func fast() Pace {
 func newHost(t testing.TB, d depot, change func(*Options)) *host {
 	t.Helper()
 	h := &host{t: t, root: t.TempDir(), swarm: newSwarm(d), station: newStation()}
-	h.o = Options{Config: Config{Root: h.root, Host: "web-1"}, Station: h.station, Pace: fast(), Log: slog.New(slog.DiscardHandler)}
+	h.o = Options{Config: Config{Root: h.root, Host: "web-1"}, Pace: fast(), Log: slog.New(slog.DiscardHandler)}
 	if os.Getenv("SHOAL_TEST_LOG") != "" {
 		h.o.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
@@ -311,7 +311,7 @@ func (h *host) start() {
 	must(h.t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done, result := make(chan struct{}), error(nil)
-	go func() { defer close(done); result = a.Run(ctx, h.swarm) }()
+	go func() { defer close(done); result = a.Run(ctx, h.station, h.swarm) }()
 	h.stop = func() error { cancel(); <-done; return result }
 }
 

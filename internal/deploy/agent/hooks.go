@@ -36,7 +36,7 @@ type Commands struct{}
 
 const (
 	hookTimeout = 5 * time.Minute
-	hookGrace   = 5 * time.Second // between SIGTERM and SIGKILL
+	hookGrace   = 2 * time.Second // between SIGTERM and SIGKILL
 	maxOutput   = 64 << 10        // bytes that are kept, the last ones
 )
 

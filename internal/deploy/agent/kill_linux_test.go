@@ -66,16 +66,15 @@ func TestRoleAgent(t *testing.T) {
 		st.register(t, d, "web", v, uint64(n+1))
 	}
 	o := toldConfig(root, dir)
-	o.Station = st
 	a, err := New(o)
 	must(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
-	go func() { done <- a.Run(ctx, newSwarm(d)) }()
+	go func() { done <- a.Run(ctx, st, newSwarm(d)) }()
 	for n, s := range story()[from:] {
 		st.order(s.order)
 		st.await(t, fmt.Sprint("the end of step ", from+n), s.until)
-		must(t, os.WriteFile(told, []byte(strconv.Itoa(from+n+1)), 0o644))
+		must(t, os.WriteFile(told+".new", []byte(strconv.Itoa(from+n+1)), 0o644), os.Rename(told+".new", told))
 	}
 	cancel()
 	must(t, <-done)

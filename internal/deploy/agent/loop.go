@@ -15,6 +15,7 @@ import (
 // else reaches it as an event.
 type loop struct {
 	*Agent
+	station shoal.Station
 	fetcher Fetcher
 	ctx     context.Context // of the deeds
 	events  chan event
@@ -65,8 +66,8 @@ type job struct {
 	routine bool // a check of a release that is live and well
 }
 
-func newLoop(ctx context.Context, a *Agent, f Fetcher) *loop {
-	l := &loop{Agent: a, fetcher: f, ctx: ctx, events: make(chan event), apps: map[string]*app{}, seeding: map[string]Held{}, dirty: true}
+func newLoop(ctx context.Context, a *Agent, s shoal.Station, f Fetcher) *loop {
+	l := &loop{Agent: a, station: s, fetcher: f, ctx: ctx, events: make(chan event), apps: map[string]*app{}, seeding: map[string]Held{}, dirty: true}
 	l.orders = a.rec.Orders
 	return l
 }

@@ -81,7 +81,7 @@ func (l *loop) describe(a *app, now time.Time) shoal.AppReport {
 
 // working is what an app's deed is at.
 func (l *loop) working(a *app, now time.Time) *shoal.Work {
-	w := shoal.Work{Version: a.job.Version, Step: stepOf(a.job.Do), For: now.Sub(a.job.began)}
+	w := shoal.Work{Version: a.job.Version, Step: stepOf(a.job.Do), For: max(0, now.Sub(a.job.began))}
 	if a.job.Do == fetch {
 		p := l.fetcher.Progress(a.name, a.job.Version)
 		w.Done, w.Total, w.Rate, w.Peers, w.Cause, w.Detail = p.Done, p.Total, p.Rate, p.Peers, p.Cause, p.Detail

@@ -113,7 +113,7 @@ func (l *loop) prepare(a *app, d deed, routine bool) func(context.Context) done 
 
 // learn asks for a release and judges it, before its first byte comes in.
 func (l *loop) learn(ctx context.Context, app, version string, floor uint64) done {
-	b, err := l.o.Station.Bundle(ctx, app, version)
+	b, err := l.station.Bundle(ctx, app, version)
 	if err != nil {
 		return done{err: fmt.Errorf("ask the server for %s@%s: %w", app, version, err)}
 	}

@@ -15,6 +15,7 @@ import (
 // loop as events.
 type talk struct {
 	o        *Options
+	station  shoal.Station
 	instance string
 	events   chan<- event
 	reports  chan shoal.Report // at most one waits: the newest
@@ -62,7 +63,7 @@ func (t *talk) session(ctx context.Context) error {
 	default:
 	}
 	hello, cancel := context.WithTimeout(ctx, helloLimit)
-	w, err := t.o.Station.Hello(hello, shoal.Hello{
+	w, err := t.station.Hello(hello, shoal.Hello{
 		Host: c.Host, Datacenter: c.Datacenter, Rack: c.Rack, Labels: c.Labels, Up: int64(c.Up), Down: int64(c.Down),
 		Software: t.o.Software, Clock: time.Now(), Instance: t.instance,
 	})
@@ -101,7 +102,7 @@ func (t *talk) watch(parent context.Context, since uint64) (shoal.Orders, error)
 		case <-ctx.Done():
 		}
 	})
-	o, err := t.o.Station.Watch(ctx, t.o.Config.Host, since)
+	o, err := t.station.Watch(ctx, t.o.Config.Host, since)
 	if err != nil {
 		return o, err
 	}
@@ -117,7 +118,7 @@ func (t *talk) tell(ctx context.Context) {
 			return
 		case r := <-t.reports:
 			sending, cancel := context.WithTimeout(ctx, reportLimit)
-			err := t.o.Station.Report(sending, r)
+			err := t.station.Report(sending, r)
 			cancel()
 			if errors.Is(err, shoal.ErrNotFound) || errors.Is(err, shoal.ErrConflict) {
 				select {

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"net/netip"
+	"sync"
 
 	"shoal"
 	"shoal/internal/deploy/agent"
@@ -11,7 +12,9 @@ import (
 // AgentOptions are those of the daemon on a host.
 type AgentOptions struct {
 	Options
-	Config   agent.Config
+	Config agent.Config
+	Fleet  Membership
+	// Station is the control plane if it is not that of Fleet.
 	Station  shoal.Station
 	Verifier agent.Verifier // nil: nobody has to have signed a release
 	Content  ContentOptions // Cache counts
@@ -23,13 +26,33 @@ type AgentOptions struct {
 // Agent runs the daemon of a host until ctx ends: the agent, with one process of
 // the engine for all its releases.
 func Agent(ctx context.Context, o AgentOptions) error {
-	a, err := agent.New(agent.Options{
-		Config: o.Config, Station: o.Station, Verifier: o.Verifier, Software: clientName, Log: o.Log, Alive: o.Alive, Pace: o.Pace,
-	})
+	if err := o.Config.Check(); err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	// The root first: a second agent must not even ask for a certificate.
+	a, err := agent.New(agent.Options{Config: o.Config, Verifier: o.Verifier, Software: clientName, Log: o.Log, Alive: o.Alive, Pace: o.Pace})
 	if err != nil {
 		return err
 	}
 	defer a.Close()
+	if o.Station == nil {
+		j, err := o.Fleet.join(ctx, o.Config.Root, o.Config.Host, o.Log)
+		if err != nil {
+			return err
+		}
+		defer j.Close()
+		wg.Go(func() { j.renew(ctx) })
+		o.Station = j
+		if o.Fleet.Plain {
+			o.TrackWith(j.wallet.Certificate, j.wallet.Authorities)
+		} else if err := o.JoinFleet(j.wallet.Certificate, j.wallet.Authorities); err != nil {
+			return err
+		}
+	}
 	p, err := open(ctx, o.Options)
 	if err != nil {
 		return err
@@ -42,6 +65,6 @@ func Agent(ctx context.Context, o AgentOptions) error {
 		if o.Ready != nil {
 			o.Ready(p.in.addrPort())
 		}
-		return a.Run(ctx, h)
+		return a.Run(ctx, o.Station, h)
 	})
 }

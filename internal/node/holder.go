@@ -29,7 +29,7 @@ type holder struct {
 	mu       sync.Mutex
 	all      *gate              // of all apps
 	gates    map[string]*gate   // by app
-	fetching map[string]*share  // by app@version
+	fetching map[string]*fetch  // by app@version
 	serving  map[string]*served // by release.ID
 }
 
@@ -39,9 +39,15 @@ type served struct {
 	stop context.CancelFunc
 }
 
+// fetch is a release that comes in.
+type fetch struct {
+	*share
+	still time.Time // since when nothing has come; zero while something does
+}
+
 // newHolder makes the engine of p. ctx has to end before wait is called.
 func newHolder(ctx context.Context, p *process, content ContentOptions) *holder {
-	return &holder{p: p, ctx: ctx, content: content, all: newGate(p.gate), gates: map[string]*gate{}, fetching: map[string]*share{}, serving: map[string]*served{}}
+	return &holder{p: p, ctx: ctx, content: content, all: newGate(p.gate), gates: map[string]*gate{}, fetching: map[string]*fetch{}, serving: map[string]*served{}}
 }
 
 // wait waits for all that was started.
@@ -59,7 +65,12 @@ func (h *holder) gate(app string) *gate {
 
 // Content implements agent.Fetcher.
 func (h *holder) Content(app, version string) release.Content {
-	return &arrival{h, app, version}
+	return h.From(app, version, nil)
+}
+
+// From implements depot.Fetcher.
+func (h *holder) From(app, version string, peers []string) release.Content {
+	return &arrival{h, app, version, peers}
 }
 
 // Hold implements agent.Fetcher.
@@ -137,8 +148,8 @@ func (h *holder) serve(id string, r agent.Held) {
 // Progress implements agent.Fetcher.
 func (h *holder) Progress(app, version string) shoal.Work {
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	s := h.fetching[app+"@"+version]
-	h.mu.Unlock()
 	if s == nil {
 		return shoal.Work{}
 	}
@@ -149,9 +160,19 @@ func (h *holder) Progress(app, version string) shoal.Work {
 	} else if t != nil {
 		w.Rate = int64(t.Stats().DownRate)
 	}
-	w.Cause = h.p.causeOf(s, st, w.Rate)
+	if now := time.Now(); w.Rate > 0 || st.State == paused {
+		s.still = time.Time{}
+	} else if s.still.IsZero() {
+		s.still = now
+	}
+	if s.still.IsZero() || time.Since(s.still) > stillLong {
+		w.Cause = h.p.causeOf(s.share, st, w.Rate)
+	}
 	return w
 }
+
+// stillLong is how long nothing may come before that needs a cause.
+const stillLong = 3 * time.Second
 
 // causeOf is what holds a fetch up, as far as the host can tell.
 func (p *process) causeOf(s *share, st Status, rate int64) shoal.Cause {
@@ -179,6 +200,7 @@ func (p *process) causeOf(s *share, st Status, rate int64) shoal.Cause {
 type arrival struct {
 	h            *holder
 	app, version string
+	peers        []string // host:port, beside those that trackers name
 }
 
 // Fetch implements release.Content.
@@ -186,6 +208,7 @@ func (a *arrival) Fetch(ctx context.Context, to release.Place, meta *metainfo.Me
 	o := a.h.content
 	// What lies where nobody reads is ours to replace.
 	o.Dir, o.As, o.ResumeDir, o.Overwrite = to.Dir, to.Name, to.State, true
+	o.Peers = append(o.Peers[:len(o.Peers):len(o.Peers)], a.peers...)
 	o.AllowOutsideLinks = o.AllowOutsideLinks || pick != nil // a repair: the release was accepted once
 	s := a.h.p.newShare(meta, o)
 	s.pick = pick
@@ -193,7 +216,7 @@ func (a *arrival) Fetch(ctx context.Context, to release.Place, meta *metainfo.Me
 	name := a.app + "@" + a.version
 	a.h.mu.Lock()
 	s.gate = a.h.gate(a.app)
-	a.h.fetching[name] = s
+	a.h.fetching[name] = &fetch{share: s}
 	a.h.mu.Unlock()
 	defer func() {
 		a.h.mu.Lock()

@@ -50,6 +50,7 @@ type pushFlags struct {
 	advertise []string
 	detach    bool
 	register  bool
+	plain     bool
 }
 
 func (s *shell) pushCommand() *cobra.Command {
@@ -69,6 +70,7 @@ func (s *shell) pushCommand() *cobra.Command {
 	flags.Uint64Var(&f.serial, "serial", 0, "number that rises with every release that is signed for the app (default: the time in seconds)")
 	flags.StringArrayVar(&f.advertise, "advertise", nil, "where servers reach this host for content, HOST:PORT (default: the address that it has towards the server)")
 	flags.BoolVarP(&f.detach, "detach", "d", false, "do not wait for the rollout, only until a server has the content")
+	flags.BoolVar(&f.plain, "plain-peers", false, "serve the content in the clear, to a fleet whose hosts fetch so")
 	flags.BoolVar(&f.register, "register-only", false, "only register the release")
 	return s.withFleet(cmd, func(ctx context.Context, c *api.Client, args []string) error {
 		return s.push(ctx, c, f, strings.Join(args, ""))

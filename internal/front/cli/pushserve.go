@@ -27,7 +27,13 @@ func (src *source) serve(parent context.Context, f *pushFlags, d *draft, path st
 		return nil, err
 	}
 	file := filepath.Join(dir, d.upload.App+".torrent")
-	if err := atomicfile.Write(file, d.upload.Metafile, 0o600); err != nil {
+	own := *d.meta // the one that is registered names no tracker: those are the fleet's to say
+	own.Announce = trackersOf(src.c.Servers())
+	err = joinToServe(parent, src.c, filepath.Join(dir, "identity"), f.plain, &o.Options)
+	if err == nil {
+		err = atomicfile.Write(file, own.Encode(), 0o600)
+	}
+	if err != nil {
 		os.RemoveAll(dir)
 		return nil, err
 	}

@@ -1,0 +1,149 @@
+package node
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"shoal"
+	"shoal/internal/bt/peertls"
+	"shoal/internal/front/api"
+	"shoal/internal/trust"
+)
+
+// JoinFleet makes this process take part in swarms as a member of a fleet: it
+// shows a certificate to peers and to https trackers, and talks only to those
+// that show one of the same fleet.
+func (o *Options) JoinFleet(own func() (*tls.Certificate, error), authorities func() *x509.CertPool) error {
+	guard, err := peertls.New(peertls.Options{
+		Certificate: own, CAs: authorities, Log: o.Log,
+		Name: func(leaf *x509.Certificate) (string, error) {
+			id, err := trust.IdentityOf(leaf)
+			return id.String(), err
+		},
+	})
+	if err != nil {
+		return err
+	}
+	o.Secure = guard
+	o.TrackWith(own, authorities)
+	return nil
+}
+
+// TrackWith shows a certificate to https trackers only: peers are talked to in
+// the clear.
+func (o *Options) TrackWith(own func() (*tls.Certificate, error), authorities func() *x509.CertPool) {
+	o.TrackerTLS = func(string) *tls.Config { return trust.ClientTLS(trust.Anchor{Authorities: authorities()}, own) }
+}
+
+// Membership is how an agent talks to its fleet.
+type Membership struct {
+	Servers []string // https URLs
+	// Authority is what is known of the fleet before it was joined: the pin of
+	// its authority, or a file with its certificate; "": the system's.
+	Authority string
+	Token     string // one-time; only used before it was joined
+	Plain     bool   // peers are talked to in the clear
+}
+
+// identityDir is where an agent keeps its key and certificate, below the root.
+const identityDir = ".shoal/identity"
+
+// joined is an agent's place in its fleet.
+type joined struct {
+	*api.Client
+	wallet *trust.Wallet
+	log    *slog.Logger
+}
+
+// join makes host a member of the fleet, or finds that it is one. It waits for
+// a server for as long as none answers.
+func (m Membership) join(ctx context.Context, root, host string, log *slog.Logger) (*joined, error) {
+	dir := filepath.Join(root, identityDir)
+	w, err := trust.OpenWallet(dir)
+	if err != nil {
+		return nil, err
+	}
+	id := w.Identity()
+	if id.Name != "" && id.Name != host {
+		return nil, fmt.Errorf("the certificate in %s is of host %s, not %s: move the folder away and join anew, or say --host %s", dir, id.Name, host, id.Name)
+	}
+	if id.Name == "" {
+		if err := m.enroll(ctx, w, host, log); err != nil {
+			return nil, err
+		}
+	}
+	c, err := api.NewClient(api.ClientOptions{Servers: m.Servers, Anchor: trust.Anchor{Authorities: w.Authorities()}, Certificate: w.Certificate})
+	if err != nil {
+		return nil, err
+	}
+	return &joined{c, w, log}, nil
+}
+
+// ErrNoToken says that a host is no member yet and has nothing to become one with.
+var ErrNoToken = errors.New("this host has not joined a fleet, and has no token to join with")
+
+func (m Membership) enroll(ctx context.Context, w *trust.Wallet, host string, log *slog.Logger) error {
+	if m.Token == "" {
+		return ErrNoToken
+	}
+	anchor, err := trust.ParseAnchor(m.Authority)
+	if err != nil {
+		return err
+	}
+	c, err := api.NewClient(api.ClientOptions{Servers: m.Servers, Token: m.Token, Anchor: anchor, Patient: true})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	csr, err := w.Request()
+	if err != nil {
+		return err
+	}
+	made, err := c.Enroll(ctx, shoal.Enrollment{Host: host, Token: m.Token, CSR: csr})
+	if err != nil {
+		return fmt.Errorf("join the fleet: %w", err)
+	}
+	log.Info("joined the fleet", "host", host, "until", made.Expires)
+	return w.Keep(made)
+}
+
+// Bounds of renewing.
+const (
+	renewLook  = time.Minute
+	renewAgain = 15 * time.Minute
+)
+
+// renew gets a new certificate in time, until ctx ends.
+func (j *joined) renew(ctx context.Context) {
+	pause := renewLook
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+		pause = renewLook
+		if time.Now().Before(j.wallet.Due()) {
+			continue
+		}
+		csr, err := j.wallet.Request()
+		if err == nil {
+			var made shoal.Credentials
+			if made, err = j.Enroll(ctx, shoal.Enrollment{Host: j.wallet.Identity().Name, CSR: csr}); err == nil {
+				err = j.wallet.Keep(made)
+			}
+		}
+		if err != nil {
+			j.log.Warn("cannot renew the certificate", "until", j.wallet.Identity().Expires, "err", err)
+			pause = renewAgain
+			continue
+		}
+		j.log.Info("renewed the certificate", "until", j.wallet.Identity().Expires)
+	}
+}

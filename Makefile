@@ -1,6 +1,6 @@
 # make        builds ./shoal, one static binary
 # make test   everything CI runs: format, vet, staticcheck, all platforms, tests
-# make demo   deploys a real tree to several hosts on this machine
+# make demo   runs a whole fleet on this machine and deploys a real tree
 #
 # Go, make and git are all the set-up there is; modules and tools come with `go`.
 

@@ -1,24 +1,25 @@
 #!/usr/bin/env bash
-# Deploys a real tree from one seed to several hosts on this machine, and proves that what arrived is what left.
+# Runs a whole fleet on this machine: a server, hosts in three data centres, a release of a real tree that goes live in
+# waves, and a second one that one host does not take, so that all go back. Then it proves that what runs is what left.
 #
 #   make demo                                   the Go toolchain's own source folder, 6 hosts
-#   make demo DEMO_PATH=/srv/app DEMO_HOSTS=12  any folder, any number of hosts up to 200
+#   make demo DEMO_PATH=/srv/app DEMO_HOSTS=12  any folder, 3 to 200 hosts
 #
-# The tracker, the seed and each host are processes of their own on addresses of 127.0.0.0/8. Everything lives in one
-# temporary folder with a copy for each host, and is gone at the end however that comes. The folder is in $TMPDIR if
-# that is set, else in memory (/dev/shm) if there is plenty, so that a slow disk is not what you watch, else in /tmp.
-# Needs Linux, bash 5, coreutils and findutils; the comparison uses find and sha256sum, not shoal.
-# Exit code 0: every host has exactly the tree.
+# The server, each host's agent and each push are processes of their own on addresses of 127.0.0.0/8. Everything lives
+# in one temporary folder with two releases for each host, and is gone at the end however that comes. The folder is in
+# $TMPDIR if that is set, else in memory (/dev/shm) if there is plenty, so that a slow disk is not what you watch, else
+# in /tmp. Needs Linux, bash 5, coreutils and findutils; the comparison uses find and sha256sum, not shoal.
+# Exit code 0: the second release was rolled back everywhere, and every host runs exactly the tree of the first.
 set -euo pipefail
 export LC_ALL=C
 
 SHOAL=${SHOAL:-./shoal}
 DEMO_HOSTS=${DEMO_HOSTS:-6}
-DEMO_TIMEOUT=${DEMO_TIMEOUT:-300} # seconds for the transfer
+DEMO_TIMEOUT=${DEMO_TIMEOUT:-300} # seconds for each push
 
 pids=()  # every process that was started, to stop
 hosts=() # the numbers 1..DEMO_HOSTS
-declare -A pid_of part state done_bytes rate peers finished # by host
+places=(fra nyc sgp)
 
 fail() {
 	printf 'demo: %s\n' "$*" >&2
@@ -61,15 +62,15 @@ size() { printf '%d.%d MB' $(($1 / 1000000)) $(($1 % 1000000 / 100000)); }
 # seconds MS
 seconds() { printf '%d.%02d s' $(($1 / 1000)) $(($1 % 1000 / 10)); }
 
-# workplace names the folder for everything: it must hold one copy a host and the source.
+# workplace names the folder for everything: it must hold two copies a host, two at the server, and the source.
 workplace() {
 	local need=0 n free=0 available=0
 	while read -r n; do need=$((need + (n + 4095) / 4096 * 4)); done < <(find "$DEMO_PATH" -type f -printf '%s\n') # KiB
-	need=$((need * (DEMO_HOSTS + 1)))
+	need=$((need * (2 * DEMO_HOSTS + 4)))
 	if [[ -z ${TMPDIR:-} && -w /dev/shm && -r /proc/meminfo ]]; then
 		free=$(df --output=avail -k /dev/shm | tail -n 1)
 		while read -r n available _; do [[ $n != MemAvailable: ]] || break; done </proc/meminfo
-		((free < 3 * need || available < 3 * need)) || { echo /dev/shm && return; }
+		((free < 2 * need || available < 2 * need)) || { echo /dev/shm && return; }
 	fi
 	echo "${TMPDIR:-/tmp}"
 }
@@ -99,15 +100,15 @@ stage() {
 # listens ADDRESS PORT: someone accepts connections there
 listens() { (exec 3<>"/dev/tcp/$1/$2") 2>/dev/null; }
 
-# pick_ports finds a port for peers and one for the tracker that are free on every address of this run.
+# pick_ports finds a port for peers and one for the API that are free on every address of this run.
 pick_ports() {
 	local k
 	net=127.77.$(($$ % 250)) # several demos can run at once
-	peer_port=6881 tracker_port=6969
-	for k in "${hosts[@]}" 250; do
+	peer_port=6881 api_port=7443
+	for k in "${hosts[@]}" 250 251; do
 		while listens "$net.$k" "$peer_port"; do peer_port=$((peer_port + 1)); done
 	done
-	while listens "$net.250" "$tracker_port" || ((tracker_port == peer_port)); do tracker_port=$((tracker_port + 1)); done
+	while listens "$net.250" "$api_port" || ((api_port == peer_port)); do api_port=$((api_port + 1)); done
 }
 
 # start NAME COMMAND...: runs it in the background; $! is its process, $work/NAME.log and .err what it says
@@ -130,7 +131,8 @@ await() {
 	done
 }
 
-serves() { [[ $(<"$work/seed.log") == *'"event":"serving"'* ]]; }
+# says NAME TEXT: the process has said that
+says() { [[ $(<"$work/$1.log") == *"$2"* ]]; }
 
 # sent PID: bytes that the process has written since it began, by the kernel's own count (sockets included)
 sent() {
@@ -141,69 +143,61 @@ sent() {
 	done <"/proc/$1/io"
 }
 
-# number KEY LINE: the integer after "KEY": in a JSON document
-number() { [[ $2 =~ \"$1\":([0-9]+) ]] && printf '%s' "${BASH_REMATCH[1]}" || printf 0; }
+# field KEY LINE: the text after "KEY": in a JSON document
+field() { [[ $2 =~ \"$1\":\"([^\"]+)\" ]] && printf '%s' "${BASH_REMATCH[1]}"; }
 
-# follow K: reads what host K has said since the last time
-follow() {
-	local k=$1 line fd=$((10 + $1))
-	while IFS= read -r line <&"$fd"; do
-		line=${part[$k]}$line part[$k]=''
-		case $line in
-		*'"event":"progress"'*)
-			[[ $line =~ \"state\":\"([a-z\ -]*)\" ]] && state[$k]=${BASH_REMATCH[1]}
-			done_bytes[$k]=$(number done "$line") rate[$k]=$(number rate "$line") peers[$k]=$(number peers "$line")
-			;;
-		*'"event":"error"'*) fail "host $k: $line" ;;
-		esac
-	done
-	part[$k]+=$line # the start of a line that is still being written
-	if [[ -z ${finished[$k]} && -e $work/done-$k ]]; then
-		finished[$k]=$(($(stat -c %.3Y "$work/done-$k" | tr -d .) - started))
-		done_bytes[$k]=$bytes state[$k]=complete rate[$k]=0
-	fi
-	[[ -n ${finished[$k]} ]] || kill -0 "${pid_of[$k]}" 2>/dev/null ||
-		fail "host $k ended before it was complete: $(tail -n 3 "$work/host-$k.err")"
+# server starts the control plane.
+server() {
+	start server "$SHOAL" server --data "$work/hq" --api "$net.250:$api_port" --listen "$net.250:$peer_port" --datacenter "${places[0]}" \
+		--control none --json
+	server_pid=$!
+	await 30 "$server_pid" server says server '"event":"server"'
+	local doc
+	doc=$(<"$work/server.log")
+	SHOAL_SERVER=$(field url "$doc") SHOAL_CA=$(field ca "$doc")
+	SHOAL_TOKEN=$(<"$(field token_file "$doc")")
+	export SHOAL_SERVER SHOAL_CA
+	echo "server    $SHOAL_SERVER"
 }
 
-bar='########################################' gap='........................................'
-
-# line K: the state of host K
-line() {
-	local k=$1 full tail
-	full=$((bytes > 0 ? 30 * done_bytes[$k] / bytes : 30))
-	if [[ -n ${finished[$k]} ]]; then
-		tail="complete after $(seconds "${finished[$k]}")"
-	else
-		tail="$(size "${rate[$k]}")/s, ${peers[$k]} peers, ${state[$k]}"
-	fi
-	printf '  %-14s [%s%s] %3d %%  %s' "$net.$k" "${bar:0:full}" "${gap:0:$((30 - full))}" \
-		$((bytes > 0 ? 100 * done_bytes[$k] / bytes : 100)) "$tail"
+# agent K: a host joins with a token of its own. Its health check looks at what runs; one host is particular.
+agent() {
+	local k=$1 root=$work/host-$1 place=${places[($1 - 1) % 3]} token
+	mkdir "$root"
+	cat >"$work/host-$k.yaml" <<-END
+		root: $root
+		host: host-$k
+		datacenter: $place
+		labels: {role: web}
+		apps:
+		  web:
+		    health: {command: [$work/health, "$k"], timeout: 10s, retries: 1, interval: 200ms}
+	END
+	token=$(SHOAL_TOKEN=$SHOAL_TOKEN "$SHOAL" tokens create "host-$k" --role joiner --host "host-$k" --expires 1h --json)
+	SHOAL_TOKEN=$(field secret "$token") start "host-$k" "$SHOAL" agent --config "$work/host-$k.yaml" --listen "$net.$k:$peer_port" \
+		--control none --log-level warn --json
 }
 
-# watch shows a line a host until all are complete: in place on a terminal, else once a second.
-watch() {
-	local k left drawn='' limit=$((started + DEMO_TIMEOUT * 1000)) next=0 screen='' width=1000 text
-	[[ ! -t 1 ]] || { screen=yes && read -r _ width < <(stty size <&1 2>/dev/null || echo 24 80); }
-	while :; do
-		left=0
-		for k in "${hosts[@]}"; do
-			follow "$k"
-			[[ -n ${finished[$k]} ]] || left=$((left + 1))
-		done
-		if [[ -n $screen ]] || ((left == 0 || $(now_ms) >= next)); then
-			[[ -z $screen || -z $drawn ]] || printf '\e[%dA' "${#hosts[@]}"
-			for k in "${hosts[@]}"; do
-				text=$(line "$k")
-				printf '%s%s\n' "${text:0:width > 0 ? width : 80}" "${screen:+$'\e[K'}"
-			done
-			drawn=yes next=$(($(now_ms) + 1000))
-			[[ -n $screen || $left == 0 ]] || echo
-		fi
-		((left)) || return 0
-		(($(now_ms) < limit)) || fail "$left hosts are not complete after $DEMO_TIMEOUT seconds"
-		sleep 0.2
+# all_online: every host has reported
+all_online() { (($(SHOAL_TOKEN=$SHOAL_TOKEN "$SHOAL" hosts | grep -c " online ") == ${#hosts[@]})); }
+
+# push VERSION DIR ARGS...: pushes and follows; what the pushing process has sent is in pushed, its exit code in code
+push() {
+	local version=$1 dir=$2 n
+	shift 2
+	SHOAL_TOKEN=$SHOAL_TOKEN timeout "$DEMO_TIMEOUT" "$SHOAL" push "$dir" --app web --version "$version" --to role=web --listen "$net.251:$peer_port" \
+		--control none --log-level error "$@" &
+	local pid=$!
+	pids+=("$pid")
+	pushed=0 code=0
+	local child=''
+	while kill -0 "$pid" 2>/dev/null; do
+		[[ -n $child ]] || child=$(pgrep -P "$pid" | head -n 1) || true
+		n=$(sent "${child:-$pid}" 2>/dev/null || echo 0)
+		((n <= pushed)) || pushed=$n
+		sleep 0.1
 	done
+	wait "$pid" || code=$?
 }
 
 # fingerprint DIR: every path below DIR with its kind, mode and link text, then every file's hash. Names may be any
@@ -219,7 +213,7 @@ compare() {
 	local k running=()
 	fingerprint "$source_dir" >"$work/want"
 	for k in "${hosts[@]}"; do
-		fingerprint "$work/host-$k/$name" >"$work/got-$k" 2>"$work/got-$k.err" &
+		fingerprint "$work/host-$k/web/current/" >"$work/got-$k" 2>"$work/got-$k.err" &
 		running+=($!)
 		((${#running[@]} < 2)) || { wait "${running[0]}" || true; running=("${running[@]:1}"); }
 	done
@@ -238,26 +232,35 @@ compare() {
 	done
 }
 
+# since FILE: milliseconds from the first push to the last change of the file itself, by the kernel's clock
+since() { echo $(($(stat -c %.3Z "$1" | tr -d .) - started)); }
+
+# times sets staged and live, sorted, of release 1.0. It has to be asked before current is switched again.
+times() {
+	mapfile -t staged < <(for k in "${hosts[@]}"; do since "$work/host-$k/web/releases/1.0"; done | sort -n)
+	mapfile -t live < <(for k in "${hosts[@]}"; do since "$work/host-$k/web/current"; done | sort -n)
+}
+
 # table prints how it went.
 table() {
-	local times=() n=${#hosts[@]} copies
-	mapfile -t times < <(printf '%s\n' "${finished[@]}" | sort -n)
-	local median=$(((times[(n - 1) / 2] + times[n / 2]) / 2)) last=${times[n - 1]}
-	copies=$((bytes > 0 ? 100 * source_sent / bytes : 0))
+	local n=${#hosts[@]} sum=$((pushed_first + server_sent)) copies
+	local last=${staged[n - 1]}
+	copies=$((bytes > 0 ? 100 * sum / bytes : 0))
 	echo
 	printf '  %-14s %s\n' \
 		"content" "$(size "$bytes"), $files files" \
-		"first host" "$(seconds "${times[0]}")" \
-		"median host" "$(seconds "$median")" \
-		"last host" "$(seconds "$last")" \
-		"source sent" "$(printf '%d.%02d' $((copies / 100)) $((copies % 100))) copies ($(size "$source_sent"))" \
-		"delivered" "$(size $((last > 0 ? n * bytes * 1000 / last : 0)))/s ($n copies in $(seconds "$last"))"
+		"first staged" "$(seconds "${staged[0]}") after the push began to hash" \
+		"last staged" "$(seconds "$last")" \
+		"first live" "$(seconds "${live[0]}")" \
+		"last live" "$(seconds "${live[n - 1]}")" \
+		"sources sent" "$(printf '%d.%02d' $((copies / 100)) $((copies % 100))) copies ($(size "$pushed_first") from the pushing host, $(size "$server_sent") from the server)" \
+		"all in all" "$(seconds $(($(now_ms) - began)))"
 	echo
 	echo "identical: $identical of $n"
 }
 
 main() {
-	[[ $DEMO_HOSTS =~ ^[1-9][0-9]*$ ]] && ((DEMO_HOSTS <= 200)) || fail "DEMO_HOSTS=$DEMO_HOSTS: want 1 to 200"
+	[[ $DEMO_HOSTS =~ ^[1-9][0-9]*$ ]] && ((DEMO_HOSTS >= 3 && DEMO_HOSTS <= 200)) || fail "DEMO_HOSTS=$DEMO_HOSTS: want 3 to 200"
 	[[ -x $SHOAL ]] || fail "no $SHOAL here: run make first"
 	SHOAL=$(realpath -- "$SHOAL")
 	DEMO_PATH=${DEMO_PATH:-$(go env GOROOT)/src}
@@ -265,42 +268,51 @@ main() {
 	DEMO_PATH=$(realpath -- "$DEMO_PATH")
 	name=$(basename -- "$DEMO_PATH")
 	mapfile -t hosts < <(seq "$DEMO_HOSTS")
+	began=$(now_ms)
 
 	trap tidy EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
 	trap 'exit 129' HUP
 	work=$(mktemp -d "$(workplace)/shoal-demo.XXXXXX")
+	export XDG_STATE_HOME=$work/state XDG_CONFIG_HOME=$work/config
 	stage
 	pick_ports
 	files=$(find "$source_dir" -type f -printf . | wc -c)
 	echo "release   $DEMO_PATH and a few odd things, $files files"
 	echo "folder    $work"
-	"$SHOAL" create "$source_dir" -a "http://$net.250:$tracker_port/announce" -o "$work/release.torrent" >"$work/create.log" 2>&1 ||
-		fail "create: $(<"$work/create.log")"
 	bytes=0
 	while read -r n; do bytes=$((bytes + n)); done < <(find "$source_dir" -type f -printf '%s\n')
+	sick=host-$((DEMO_HOSTS - 1))
+	cat >"$work/health" <<-END
+		#!/bin/sh
+		test -x "\$SHOAL_DIR/shoal-demo-extras/bin/hello" || exit 1
+		test "host-\$1 \$SHOAL_VERSION" != "$sick 2.0" || { echo "2.0 does not start on $sick"; exit 1; }
+	END
+	chmod 755 "$work/health"
 
-	start tracker "$SHOAL" tracker --listen "$net.250:$tracker_port"
-	await 10 $! tracker listens "$net.250" "$tracker_port"
-	start seed "$SHOAL" seed "$work/release.torrent" --dir "$work/source" --listen "$net.250:$peer_port" --json
-	seed_pid=$!
-	await 60 "$seed_pid" seed serves
-	echo "source    $net.250:$peer_port, tracker $net.250:$tracker_port"
-
+	server
 	local k before
-	before=$(sent "$seed_pid")
+	for k in "${hosts[@]}"; do agent "$k"; done
+	await 60 "$server_pid" server all_online
+	echo "hosts     ${#hosts[@]} in ${places[*]}"
+	echo
+	echo "== web 1.0: staged everywhere, then one host, half of them, all"
+	before=$(sent "$server_pid")
 	started=$(now_ms)
-	for k in "${hosts[@]}"; do
-		mkdir "$work/host-$k"
-		start "host-$k" "$SHOAL" get "$work/release.torrent" --dir "$work/host-$k" --listen "$net.$k:$peer_port" --seed \
-			--json --on-complete ": > $(printf %q "$work/done-$k")"
-		pid_of[$k]=$! part[$k]='' state[$k]=starting done_bytes[$k]=0 rate[$k]=0 peers[$k]=0 finished[$k]=''
-		eval "exec $((10 + k))<\$work/host-$k.log"
-	done
-	echo "hosts     ${#hosts[@]}"
-	watch
-	source_sent=$(($(sent "$seed_pid") - before))
+	push 1.0 "$source_dir" --waves 'canary=1 soak=1s, 50% soak=1s, 100%'
+	((code == 0)) || fail "the push of 1.0 ended with code $code"
+	pushed_first=$pushed server_sent=$(($(sent "$server_pid") - before))
+	times
+
+	echo
+	echo "== web 2.0: $sick will not be well with it"
+	mkdir "$work/next"
+	cp -al -- "$source_dir" "$work/next/$name"
+	echo "2.0" >"$work/next/$name/shoal-demo-extras/VERSION"
+	push 2.0 "$work/next/$name" --waves 'canary=1 soak=1s, 100%' --on-breach rollback
+	((code != 0)) || fail "2.0 went live although $sick is not well with it"
+	SHOAL_TOKEN=$SHOAL_TOKEN "$SHOAL" audit --rollout 2 --last 20
 	compare
 	table
 	((identical == ${#hosts[@]}))

@@ -154,8 +154,10 @@ func (c *Controller) giveOrders(ctx context.Context) {
 			return
 		case <-c.orders:
 		}
+		began := time.Now()
 		c.desk.update(c.states(), c.hosts.all(), c.stopped())
-		if !pause(ctx, gap) {
+		// A fleet that is large enough to make this slow gets half a core for it.
+		if !pause(ctx, max(gap, time.Since(began))) {
 			return
 		}
 	}

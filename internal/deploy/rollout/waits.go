@@ -26,6 +26,9 @@ func Waits(s State, v View, now time.Time) Why {
 		if by := aheadOf(&s, v); by != 0 {
 			return Why{What: fmt.Sprintf("rollout %d of the same app goes first", by), Remedy: fmt.Sprintf("wait, abort %d, or push with --supersede", by)}
 		}
+		if s.Rollout.StartAt.IsZero() {
+			return Why{What: fmt.Sprintf("rollout %d is about to start", id)}
+		}
 		return until("it starts", s.Rollout.StartAt, now)
 	case Staging:
 		return d.gateWaits()

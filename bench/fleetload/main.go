@@ -1,5 +1,5 @@
 // Command fleetload joins many hosts to a control plane that was made for it, lets them watch as agents do, and tells
-// what that costs the server and how long an order takes to reach all. docs/operations.md shows its use.
+// what that costs the server and how long an order takes to reach all. docs/performance.md shows its use.
 //
 // Every host has a certificate, a TLS connection and a watch of its own, all in this one process. They do at once what
 // they are ordered, and hold nothing. It speaks to no server but one on this host.

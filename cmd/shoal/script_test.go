@@ -37,6 +37,7 @@ func TestMain(m *testing.M) {
 //	await-socket SOCKET      waits until somebody answers at a Unix socket
 //	await-ctl RE ARGS...     waits until shoal ctl stats prints RE
 //	certify DIR...           makes a CA, and in each DIR a certificate of it with key.pem and ca.pem
+//	await-shoal RE ARGS...   waits until `shoal ARGS` prints RE
 //	signal HUP|TERM VERB     sends a signal to the background `shoal VERB`s
 func TestScripts(t *testing.T) {
 	examples, err := filepath.Abs("../../examples")
@@ -54,6 +55,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code": exitCode, "freeport": freePort, "await": awaitPage, "await-file": awaitFile, "signal": sendSignal,
 			"certify": certify, "await-socket": awaitSocket, "await-ctl": awaitCtl,
+			"await-shoal": awaitShoal,
 		},
 	})
 }
@@ -143,10 +145,14 @@ func awaitSocket(ts *testscript.TestScript, _ bool, args []string) {
 	})
 }
 
-func awaitCtl(ts *testscript.TestScript, _ bool, args []string) {
-	want := regexp.MustCompile(args[0])
-	await(ts, "shoal ctl stats with "+args[0], func() (string, bool) {
-		if err := ts.Exec("shoal", append([]string{"ctl", "stats"}, args[1:]...)...); err != nil {
+func awaitCtl(ts *testscript.TestScript, neg bool, args []string) {
+	awaitShoal(ts, neg, append([]string{args[0], "ctl", "stats"}, args[1:]...))
+}
+
+func awaitShoal(ts *testscript.TestScript, _ bool, args []string) {
+	want := regexp.MustCompile("(?m)" + args[0])
+	await(ts, fmt.Sprintf("shoal %q with %s", args[1:], args[0]), func() (string, bool) {
+		if err := ts.Exec("shoal", args[1:]...); err != nil {
 			return err.Error(), false
 		}
 		text := ts.ReadFile("stdout")

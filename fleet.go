@@ -292,7 +292,7 @@ type Token struct {
 
 // AuditEntry is one thing that somebody did, or that a rollout decided.
 type AuditEntry struct {
-	N       uint64    `json:"n"` // counts up
+	N       uint64    `json:"n"` // rises, with gaps
 	At      time.Time `json:"at"`
 	By      string    `json:"by"`   // a principal, or "rollout"
 	Do      string    `json:"do"`   // push, approve, token-create, stage, switch, ...

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"shoal/internal/deploy/fleetstore"
 	"shoal/internal/deploy/plan"
 	"shoal/internal/deploy/rollout"
+	"shoal/internal/topology"
 )
 
 // Plan says what Push would do.
@@ -51,7 +53,7 @@ func (c *Controller) plan(r shoal.Rollout, now time.Time) (shoal.Plan, error) {
 		return shoal.Plan{}, fmt.Errorf("release %s: %w: register it first (shoal push does)", r.Name(), shoal.ErrNotFound)
 	}
 	in := plan.Input{
-		Release: release.Release, Rollout: r, Hosts: c.hosts.all(), Source: c.o.Source, SourceUp: c.o.SourceUp, Reserve: c.o.Reserve,
+		Release: release.Release, Rollout: r, Hosts: c.hosts.all(), Source: c.source(), SourceUp: c.o.SourceUp, Reserve: c.o.Reserve,
 	}
 	sites := []string{}
 	for i := range in.Hosts {
@@ -59,7 +61,7 @@ func (c *Controller) plan(r shoal.Rollout, now time.Time) (shoal.Plan, error) {
 			sites = append(sites, dc)
 		}
 	}
-	for _, from := range append(slices.Clone(sites), c.o.Source) {
+	for _, from := range append(slices.Clone(sites), c.source()) {
 		for _, to := range sites {
 			if l, ok := c.o.Topology.Link(from, to); ok {
 				rate := l.Limit.At(now)
@@ -72,6 +74,9 @@ func (c *Controller) plan(r shoal.Rollout, now time.Time) (shoal.Plan, error) {
 	}
 	return c.o.Estimate(in, now), nil
 }
+
+// source is the data centre that new releases come from.
+func (c *Controller) source() string { return cmp.Or(c.o.Source, topology.Unknown) }
 
 // Push starts a rollout.
 func (c *Controller) Push(ctx context.Context, r shoal.Rollout) (shoal.Progress, error) {

@@ -108,7 +108,7 @@ func TestNotices(t *testing.T) {
 		t.Errorf("%d mails: %q", len(mails), mails)
 	}
 	plan := got[0]
-	if plan.ID != "1-plan" || plan.Plan == nil || plan.Plan.Hosts != 3 || !slices.Equal(plan.Sites, []string{"fra", "nyc", "sgp"}) || !strings.Contains(plan.Text, "web@1") {
+	if plan.ID != "1-plan" || plan.Plan == nil || plan.Plan.Hosts != 3 || !slices.Equal(plan.Sites, []string{"fra", "nyc", "sgp", "unknown"}) || !strings.Contains(plan.Text, "over the links unknown-fra") {
 		t.Errorf("plan %+v", plan)
 	}
 }

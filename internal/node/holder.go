@@ -160,6 +160,9 @@ func (h *holder) Progress(app, version string) shoal.Work {
 	} else if t != nil {
 		w.Rate = int64(t.Stats().DownRate)
 	}
+	if refused := h.p.turnedAway(time.Now()); refused != "" {
+		w.Detail += "; " + refused
+	}
 	if now := time.Now(); w.Rate > 0 || st.State == paused {
 		s.still = time.Time{}
 	} else if s.still.IsZero() {

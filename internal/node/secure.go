@@ -50,3 +50,24 @@ func recheck(ctx context.Context, guard *peertls.Guard) {
 		}
 	}
 }
+
+// turnedAwayFor is how long a refusal is worth a word in a report.
+const turnedAwayFor = 2 * time.Minute
+
+// turnedAway is the last peer that was refused, and why, if that was lately.
+func (p *process) turnedAway(now time.Time) string {
+	guard, ok := p.Secure.(*peertls.Guard)
+	if !ok {
+		return ""
+	}
+	var last *peertls.Refusal
+	for _, n := range guard.Refused() {
+		if last == nil || n.At.After(last.At) {
+			last = n.Last
+		}
+	}
+	if last == nil || now.Sub(last.At) > turnedAwayFor {
+		return ""
+	}
+	return last.Error()
+}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -196,4 +197,29 @@ func TestSecureRefusesOldTLS(t *testing.T) {
 		t.Error("TLS 1.2 is spoken")
 	}
 	expect(t, told, peertls.Old)
+}
+
+// What a host reports while it fetches names who was turned away lately.
+func TestTurnedAway(t *testing.T) {
+	ca := newCA(t)
+	door := asMember(t, ca, "web-1")
+	p := &process{Options: Options{Secure: door}}
+	if got := p.turnedAway(time.Now()); got != "" {
+		t.Errorf("before anything happened: %q", got)
+	}
+	addr, _ := seed(t, newRelease(t, metainfo.V2)) // a plain one
+	c, err := net.Dial("tcp", addr)
+	must(t, err)
+	if _, err := door.Client(t.Context(), c); err == nil {
+		t.Fatal("a plain peer is taken")
+	}
+	if got := p.turnedAway(time.Now()); !strings.Contains(got, addr) || !strings.Contains(got, string(peertls.Plain)) {
+		t.Errorf("it says %q", got)
+	}
+	if got := p.turnedAway(time.Now().Add(time.Hour)); got != "" {
+		t.Errorf("an hour later: %q", got)
+	}
+	if got := (&process{}).turnedAway(time.Now()); got != "" {
+		t.Errorf("a process without TLS says %q", got)
+	}
 }

@@ -183,7 +183,7 @@ func TestOnlyTheTrackerHasTheFile(t *testing.T) {
 	by, links := p.ledger.figures()
 	stop() // the seed says goodbye, with what it has sent
 	awaitPage(t, at+"/ledger.json", `"link":"fra1-iad1","from":"fra1","to":"iad1","bytes":`+strconv.FormatInt(r.meta.Info.ContentLength(), 10))
-	awaitPage(t, at+"/metrics", `shoal_tracker_flow_bytes{from="fra1",to="iad1"}`)
+	awaitPage(t, at+"/metrics", `shoal_tracker_flow_bytes{from="fra1",swarm="`+r.meta.Info.Swarms()[0].String()+`",to="iad1"}`)
 	awaitPage(t, at+"/", "fra1 to iad1")
 	if want := r.meta.Info.ContentLength(); by["fra1"].Down != want || links["fra1-iad1"].Down != want {
 		t.Errorf("by data centre %v, by link %v; want all %d bytes from fra1", by, links, want)

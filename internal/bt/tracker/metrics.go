@@ -128,7 +128,7 @@ func newStoreCollector(t *Tracker) *storeCollector {
 		peers:     d("peers", "Peers, by what they want.", "kind"),
 		completed: d("completed", "Completed downloads, over all swarms known."),
 		moved:     d("moved_bytes", "Bytes that peers reported to have moved, over all swarms known.", "direction"),
-		flow:      d("flow_bytes", "Bytes that went from one data centre to another, as shoal peers report, over all swarms known.", "from", "to"),
+		flow:      d("flow_bytes", "Bytes that went from one data centre to another, as shoal peers report.", "swarm", "from", "to"),
 		copies:    d("copies", "Copies of the content that came into a data centre from others.", "swarm", "datacenter"),
 		source:    d("source_copies", "Copies of the content that sources have sent.", "swarm"),
 		lacking:   d("lacking_hosts", "Hosts that lack something, by why they are not faster.", "swarm", "why"),
@@ -171,35 +171,32 @@ func (c *storeCollector) Collect(ch chan<- prometheus.Metric) {
 // Bounds of the ledger's figures: names of data centres are the peers' own where the tracker has no topology.
 const (
 	maxLedgers = 50
-	maxFlows   = 500
+	maxFlows   = 100 // of one swarm
 )
 
-// collectLedgers tells the figures of the swarms that have moved most.
+// collectLedgers tells the figures of the swarms that have moved most. They are by swarm: a hybrid release has two,
+// and its peers tell the same bytes under both.
 func (c *storeCollector) collectLedgers(gauge func(*prometheus.Desc, float64, ...string)) {
 	all := c.t.book.All()
-	flows, moved := map[[2]string]float64{}, map[metainfo.InfoHash]float64{}
+	moved := map[metainfo.InfoHash]float64{}
 	for h, sums := range all {
 		for _, f := range sums.Flows {
-			way := [2]string{placed(f.From), placed(f.To)}
-			if _, known := flows[way]; known || len(flows) < maxFlows {
-				flows[way] += float64(f.Bytes)
-			}
 			moved[h] += float64(f.Bytes)
 		}
-	}
-	for way, n := range flows {
-		gauge(c.flow, n, way[0], way[1])
 	}
 	hashes := slices.Collect(maps.Keys(all))
 	slices.SortFunc(hashes, func(a, b metainfo.InfoHash) int { return cmp.Compare(moved[b], moved[a]) })
 	for _, h := range hashes[:min(len(hashes), maxLedgers)] {
-		sums := all[h]
-		gauge(c.source, sums.Source, h.String())
-		for _, s := range sums.Sites[:min(len(sums.Sites), maxLedgers)] {
-			gauge(c.copies, s.Copies, h.String(), placed(s.Name))
+		sums, swarm := all[h], h.String()
+		gauge(c.source, sums.Source, swarm)
+		for _, s := range sums.Sites[:min(len(sums.Sites), maxFlows)] {
+			gauge(c.copies, s.Copies, swarm, placed(s.Name))
+		}
+		for _, f := range sums.Flows[:min(len(sums.Flows), maxFlows)] {
+			gauge(c.flow, float64(f.Bytes), swarm, placed(f.From), placed(f.To))
 		}
 		for why, n := range sums.Lack {
-			gauge(c.lacking, float64(n), h.String(), cmp.Or(string(why), "unknown"))
+			gauge(c.lacking, float64(n), swarm, cmp.Or(string(why), "unknown"))
 		}
 	}
 }

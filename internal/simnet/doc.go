@@ -15,8 +15,9 @@
 // (Options.Window: bytes on their way or not yet read), so one slow receiver
 // holds up its own connections only. The connections of a host take turns,
 // segment by segment, as TCP flows that share a network card do. Then it
-// passes the WAN link out of its place and the one into the other place, if
-// the places differ, the latency between the two, and the receiver's downlink.
+// passes the WAN line out of its place, the link between the two places if there
+// is one and the line into the other place, if the places differ, the latency
+// between the two, and the receiver's downlink.
 // Each of these is a queue, first in first out, of a given rate; small segments
 // (messages) overtake the bulk of other connections, unless Options.FIFO says
 // no. The rates of

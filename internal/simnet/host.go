@@ -118,7 +118,7 @@ func (h *Host) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 
 func (h *Host) dial(ctx context.Context, to netip.AddrPort) (*Conn, error) {
 	peer := h.net.host(to.Addr())
-	for peer == nil || !reachable(h.place, peer.place) {
+	for peer == nil || !h.net.reachable(h.place, peer.place) {
 		if err := wait(ctx, redial); err != nil {
 			return nil, err
 		}

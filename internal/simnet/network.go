@@ -57,6 +57,7 @@ type Network struct {
 	orders []func()      // changes to what only Run may touch
 	hosts  map[netip.Addr]*Host
 	places map[string]*Place
+	links  map[[2]string]*Link
 }
 
 // New returns a network without hosts.
@@ -78,7 +79,7 @@ func New(o Options) *Network {
 	}
 	n := &Network{
 		o: o, start: time.Now(), timer: time.NewTimer(time.Hour), armed: never, wheel: newWheel(o.Resolution),
-		hosts: map[netip.Addr]*Host{}, places: map[string]*Place{},
+		hosts: map[netip.Addr]*Host{}, places: map[string]*Place{}, links: map[[2]string]*Link{},
 	}
 	n.segs.large = o.Segment
 	return n

@@ -119,6 +119,47 @@ func TestBytesArriveInOrder(t *testing.T) {
 	})
 }
 
+// TestLink: a link holds its rate, counts each way, and is of no other pair; what it holds up while it is cut
+// goes on later, and nobody connects over it meanwhile.
+func TestLink(t *testing.T) {
+	const size = 2e6
+	run(t, Options{}, func(t *testing.T, n *Network) {
+		l := n.Link("y", "x")
+		l.SetRate(1e6)
+		x, y, z := n.mustHost(t, 1, "x", 0, 0), n.mustHost(t, 2, "y", 0, 0), n.mustHost(t, 3, "z", 0, 0)
+		a, b := connect(t, x, y)
+		send(a, size)
+		got, took := receive(b)
+		near(t, "over the link", took, 2*time.Second)
+		if sent, back := l.Traffic("x"), l.Traffic("y"); got != size || sent < size || back != 0 {
+			t.Errorf("%d bytes came; the link counts %d there and %d back", got, sent, back)
+		}
+		a, b = connect(t, x, z)
+		send(a, size)
+		if _, took := receive(b); took > time.Second {
+			t.Errorf("another link took %v", took)
+		}
+		a, b = connect(t, x, y)
+		send(a, size)
+		time.Sleep(time.Second)
+		l.Cut()
+		if _, err := x.Dial(timeout(t, 5*time.Second), netip.AddrPortFrom(y.Addr(), 1)); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("connecting over a cut link: %v", err)
+		}
+		l.Heal()
+		start := time.Now()
+		if got, _ := receive(b); got != size || time.Since(start) > 2*time.Second {
+			t.Errorf("%d bytes in %v after the cut", got, time.Since(start))
+		}
+	})
+}
+
+func timeout(t *testing.T, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
 // TestRates has one flow over lines of different rates: the narrowest counts.
 func TestRates(t *testing.T) {
 	const size = 4e6

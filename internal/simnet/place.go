@@ -6,7 +6,7 @@ import (
 )
 
 // Place is a data centre: hosts that reach each other freely and all others
-// over one WAN link.
+// over one WAN line and, where there is one, the link to the other place.
 type Place struct {
 	net     *Network
 	name    string
@@ -52,21 +52,17 @@ func (p *Place) Cut() {
 // Heal ends a Cut; what was held up goes on.
 func (p *Place) Heal() {
 	p.cut.Store(false)
-	p.net.order(func() {
-		at := time.Since(p.net.start)
-		for _, l := range []*line{&p.out, &p.in} {
-			l.paused = false
-			held := l.held
-			l.held = nil
-			for _, seg := range held {
-				p.net.arrived(seg, at)
-			}
-		}
-	})
+	p.net.order(func() { p.net.resume(&p.out, &p.in) })
 }
 
 // reachable tells whether a connection between two places can be made now.
-func reachable(a, b *Place) bool { return a == b || !a.cut.Load() && !b.cut.Load() }
+func (n *Network) reachable(a, b *Place) bool {
+	if a == b {
+		return true
+	}
+	l := n.linkBetween(a.name, b.name)
+	return !a.cut.Load() && !b.cut.Load() && (l == nil || !l.cut.Load())
+}
 
 func (n *Network) latency(from, to *Host) time.Duration {
 	return n.o.Latency(from.place.name, to.place.name)
@@ -77,6 +73,9 @@ func (n *Network) path(from, to *Host) []hop {
 	delay := n.latency(from, to)
 	if from.place == to.place {
 		return []hop{{delay, &to.down}}
+	}
+	if l := n.linkBetween(from.place.name, to.place.name); l != nil {
+		return []hop{{0, &from.place.out}, {0, l.way(from.place.name)}, {delay, &to.place.in}, {0, &to.down}}
 	}
 	return []hop{{0, &from.place.out}, {delay, &to.place.in}, {0, &to.down}}
 }

@@ -88,8 +88,10 @@ var layers = []rule{
 		why: "pages know the root's interfaces only"},
 	{from: "*", to: "internal/killpoint", direct: true,
 		why: "only tests kill processes"},
-	{from: "*", to: "testing testing/iotest", except: "from:internal/bt/storage/storagetest from:internal/deploy/fleetstore/storetest from:internal/simnet", direct: true,
-		why: "production code must not link the testing package"},
+	{from: "*", to: "testing testing/iotest", except: "from:internal/bt/storage/storagetest from:internal/deploy/fleetstore/storetest from:internal/simnet/faketime", direct: true,
+		why: "tests stay in tests; fake time, which Go has in testing/synctest only, is borrowed in one place"},
+	{from: "*", to: "internal/simnet", except: "from:internal/simnet from:internal/simulate", direct: true,
+		why: "a network in memory and fake time are for tests and for simulate: no role of a host may run on them"},
 	{from: "*", to: "io/ioutil math/rand", except: "math/rand/v2", direct: true,
 		why: "both have a better successor in the standard library"},
 }

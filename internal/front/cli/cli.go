@@ -149,7 +149,7 @@ func (s *shell) command() *cobra.Command {
 	flags.BoolVar(&s.json, "json", false, "print one JSON document a line instead of text")
 	flags.StringVar(&s.level, "log-level", s.level, "debug, info, warn or error")
 	root.AddCommand(s.createCommand(), s.inspectCommand(), s.verifyCommand(), s.trackerCommand(),
-		s.seedCommand(), s.getCommand(), s.ctlCommand(), s.topologyCommand(), s.releaseCommand(), s.serverCommand(), s.agentCommand(), s.versionCommand(), s.manCommand(), exitCodesTopic(), limitsTopic())
+		s.seedCommand(), s.getCommand(), s.ctlCommand(), s.topologyCommand(), s.simulateCommand(), s.releaseCommand(), s.serverCommand(), s.agentCommand(), s.versionCommand(), s.manCommand(), exitCodesTopic(), limitsTopic())
 	root.AddCommand(s.fleetVerbs()...)
 	return root
 }

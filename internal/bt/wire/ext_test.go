@@ -22,7 +22,7 @@ func fullHandshake() ExtHandshake {
 		IPv6:         netip.MustParseAddr("2001:db8::1"),
 		UploadOnly:   true,
 		CompleteAgo:  90,
-		Shoal:        ShoalCaps{Version: 1, MaxRequest: 16 << 20, Reveal: true, DC: "fra1", Net: "10.2.0.0/16"},
+		Shoal:        ShoalCaps{Version: 1, MaxRequest: 16 << 20, Reveal: true, Source: true, DC: "fra1", Net: "10.2.0.0/16"},
 	}
 }
 

@@ -139,6 +139,9 @@ func (c ShoalCaps) encode(e *bencode.Encoder) {
 	if c.Reveal {
 		intField(e, "reveal", 1)
 	}
+	if c.Source {
+		intField(e, "source", 1)
+	}
 	intField(e, "v", int64(c.Version))
 	e.End()
 }
@@ -157,6 +160,9 @@ func parseShoalCaps(v bencode.Value) ShoalCaps {
 		case "reveal":
 			n, _ := f.Int()
 			c.Reveal = n > 0
+		case "source":
+			n, _ := f.Int()
+			c.Source = n > 0
 		case "v":
 			c.Version = int(bounded(f, 1<<16))
 		}

@@ -31,6 +31,7 @@ type ShoalCaps struct {
 	Version    int    // 1 or later
 	MaxRequest int64  // longest request it serves in bytes; at least a block, 0 when it says nothing
 	Reveal     bool   // it understands directed first copy
+	Source     bool   // it hands out the first copy now: it has more pieces than it shows
 	DC         string // data centre, at most MaxPlace bytes; a hint, "" if unknown
 	Net        string // network name inside the data centre, at most MaxPlace bytes; a hint
 }
@@ -47,6 +48,7 @@ const (
 	ShoalCancels ShoalKind = 2 // cancels every outstanding request of the sender for these pieces
 	ShoalDamaged ShoalKind = 3 // these pieces came from the receiver and did not match their hashes
 	ShoalTurn    ShoalKind = 4 // the receiver may begin this many pieces now
+	ShoalClaims  ShoalKind = 5 // the sender is bringing these pieces into its site, and no others
 )
 
 // Run is a run of piece indices, both ends included.
@@ -111,6 +113,12 @@ func AppendShoalTurn(dst []byte, pieces int) []byte {
 	return binary.BigEndian.AppendUint32(append(dst, byte(ShoalTurn)), uint32(pieces))
 }
 
+// AppendShoalClaims appends the body of a shoal message that says which pieces
+// its sender is bringing in from other sites; it replaces the one before.
+func AppendShoalClaims(dst []byte, pieces []uint32) []byte {
+	return appendRuns(append(dst, byte(ShoalClaims)), pieces)
+}
+
 func appendRuns(dst []byte, pieces []uint32) []byte {
 	if !slices.IsSorted(pieces) {
 		pieces = slices.Sorted(slices.Values(pieces))
@@ -141,6 +149,10 @@ func ParseShoal(body []byte) (ShoalMessage, error) {
 	switch m.Kind {
 	case ShoalHaves, ShoalCancels, ShoalDamaged:
 		m.Pieces, err = parseRuns(body[1:])
+	case ShoalClaims:
+		if len(body) > 1 { // none is an answer too
+			m.Pieces, err = parseRuns(body[1:])
+		}
 	case ShoalTurn:
 		m.Turn, err = parseTurn(body[1:])
 	}

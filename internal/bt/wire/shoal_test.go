@@ -45,6 +45,15 @@ func TestShoalCancels(t *testing.T) {
 	}
 }
 
+func TestShoalClaims(t *testing.T) {
+	for _, pieces := range [][]uint32{nil, {4}, {1, 2, 9}} {
+		m, err := ParseShoal(AppendShoalClaims(nil, pieces))
+		if err != nil || m.Kind != ShoalClaims || !slices.Equal(slices.Collect(m.Pieces.All()), pieces) {
+			t.Errorf("%v: got %+v, %v", pieces, m, err)
+		}
+	}
+}
+
 func TestShoalTurn(t *testing.T) {
 	for pieces, want := range map[int]int{0: 0, 2: 2, MaxPieces: MaxPieces, 1<<32 - 1: MaxPieces} {
 		m, err := ParseShoal(AppendShoalTurn(nil, pieces))
@@ -55,7 +64,7 @@ func TestShoalTurn(t *testing.T) {
 }
 
 func TestShoalUnknownKindIsIgnored(t *testing.T) {
-	for _, body := range []string{"\x00", "\x05", "\xffanything", "\x07\x00\x00"} {
+	for _, body := range []string{"\x00", "\x06", "\xffanything", "\x07\x00\x00"} {
 		m, err := ParseShoal([]byte(body))
 		if err != nil || m.Kind != ShoalKind(body[0]) || m.Pieces != nil {
 			t.Errorf("%q: %+v, %v", body, m, err)

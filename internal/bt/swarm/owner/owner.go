@@ -1,0 +1,139 @@
+// Package owner decides who brings a piece over a WAN link. In each site (a
+// data centre, as far as a swarm can tell) one host owns each piece: the one
+// whose hash with the piece is highest (rendezvous hashing; Thaler and
+// Ravishankar, IEEE/ACM ToN 1998). Every member of a site comes to the same
+// answer from the list of members alone, without a word between them; a member
+// that comes or goes changes the owner of its own share of the pieces and of no
+// others; and nobody is elected, so nobody can be lost.
+//
+// The same function says which site takes a piece first from the one that has
+// it, so that the others can take it from there: then about one copy leaves the
+// site of the source.
+//
+// It is a pure calculation; see docs/ownership.md.
+package owner
+
+import (
+	"encoding/binary"
+	"hash/fnv"
+	"net/netip"
+	"slices"
+)
+
+// Key is what a member of a site is hashed by.
+type Key uint64
+
+// KeyOf is the key of a host, by where it takes connections: the one thing
+// that a tracker, a peer and the host itself know alike.
+func KeyOf(a netip.AddrPort) Key {
+	b := a.Addr().Unmap().As16()
+	h := fnv.New64a()
+	h.Write(b[:])
+	h.Write(binary.BigEndian.AppendUint16(nil, a.Port()))
+	return Key(mix(h.Sum64()))
+}
+
+// SiteKey is the key of a site.
+func SiteKey(name string) Key {
+	h := fnv.New64a()
+	h.Write([]byte(name))
+	return Key(mix(h.Sum64()))
+}
+
+// score is the rendezvous hash of a member and a piece.
+func score(k Key, piece uint32) uint64 { return mix(uint64(k) + uint64(piece)*0x9e3779b97f4a7c15) }
+
+// mix is the finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): each
+// bit of the input changes each bit of the output with probability one half.
+func mix(x uint64) uint64 {
+	x ^= x >> 30
+	x *= 0xbf58476d1ce4e5b9
+	x ^= x >> 27
+	x *= 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// Rank is how many of the members come before k for a piece: 0 is the owner. k
+// need not be among them.
+func Rank(k Key, members []Key, piece uint32) int {
+	own, before := score(k, piece), 0
+	for _, m := range members {
+		if s := score(m, piece); s > own || s == own && m > k {
+			before++
+		}
+	}
+	return before
+}
+
+// Table knows which pieces one member owns, and follows the members as they
+// come and go: each change costs one hash a piece at most, where asking Rank
+// for every piece would cost one for each member.
+type Table struct {
+	self    Key
+	members []Key    // without self, sorted
+	top     []uint64 // by piece: the highest score of another member
+	by      []Key    // by piece: whose it is
+}
+
+// NewTable is a table of n pieces for a member that is alone.
+func NewTable(self Key, n int) *Table {
+	return &Table{self: self, top: make([]uint64, n), by: make([]Key, n)}
+}
+
+// Self is the member whose table it is.
+func (t *Table) Self() Key { return t.self }
+
+// Members are the others, sorted. The slice must not be changed.
+func (t *Table) Members() []Key { return t.members }
+
+// Owns tells whether the table's member is the owner of a piece.
+func (t *Table) Owns(piece uint32) bool {
+	if len(t.members) == 0 {
+		return true
+	}
+	own := score(t.self, piece)
+	return own > t.top[piece] || own == t.top[piece] && t.self > t.by[piece]
+}
+
+// Set makes others the members beside self, which may or may not be among them.
+// It tells whether anything changed.
+func (t *Table) Set(others []Key) bool {
+	next := slices.Compact(slices.Sorted(slices.Values(others)))
+	next = slices.DeleteFunc(next, func(k Key) bool { return k == t.self })
+	if slices.Equal(next, t.members) {
+		return false
+	}
+	var came []Key
+	for _, k := range next {
+		if _, was := slices.BinarySearch(t.members, k); !was {
+			came = append(came, k)
+		}
+	}
+	gone := map[Key]bool{}
+	for _, k := range t.members {
+		if _, is := slices.BinarySearch(next, k); !is {
+			gone[k] = true
+		}
+	}
+	had := len(t.members) > 0
+	t.members = next
+	for i := range t.top {
+		piece := uint32(i)
+		if !had || gone[t.by[i]] { // whoever is second now
+			t.top[i], t.by[i] = 0, 0
+			t.raise(piece, next)
+			continue
+		}
+		t.raise(piece, came)
+	}
+	return true
+}
+
+// raise looks whether one of the members beats the best that is known.
+func (t *Table) raise(piece uint32, members []Key) {
+	for _, k := range members {
+		if s := score(k, piece); s > t.top[piece] || s == t.top[piece] && k > t.by[piece] {
+			t.top[piece], t.by[piece] = s, k
+		}
+	}
+}

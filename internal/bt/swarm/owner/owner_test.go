@@ -1,0 +1,122 @@
+package owner
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+)
+
+func keys(n int) []Key {
+	out := make([]Key, n)
+	for i := range out {
+		out[i] = KeyOf(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 6881))
+	}
+	return out
+}
+
+// Exactly one member owns each piece, and each its share.
+func TestOneOwner(t *testing.T) {
+	const pieces = 4096
+	for _, n := range []int{1, 2, 6, 40} {
+		members := keys(n)
+		tables := make([]*Table, n)
+		for i, k := range members {
+			tables[i] = NewTable(k, pieces)
+			tables[i].Set(members)
+		}
+		share := make([]int, n)
+		for piece := range uint32(pieces) {
+			owners := 0
+			for i, table := range tables {
+				rank := Rank(members[i], members, piece)
+				if table.Owns(piece) != (rank == 0) {
+					t.Fatalf("%d members, piece %d: member %d owns it: %v, its rank is %d", n, piece, i, table.Owns(piece), rank)
+				}
+				if rank == 0 {
+					owners++
+					share[i]++
+				}
+			}
+			if owners != 1 {
+				t.Fatalf("%d members, piece %d: %d owners", n, piece, owners)
+			}
+		}
+		want := pieces / n
+		for i, got := range share {
+			if got < want*7/10 || got > want*13/10 {
+				t.Errorf("%d members: member %d owns %d pieces, the fair share is %d", n, i, got, want)
+			}
+		}
+	}
+}
+
+// However members come and go, the table says what ranks computed anew say; and
+// only the pieces of those who came or went change hands.
+func TestChurn(t *testing.T) {
+	const pieces = 512
+	all := keys(30)
+	rng := rand.New(rand.NewPCG(1, 2))
+	table := NewTable(all[0], pieces)
+	for round := range 200 {
+		var members []Key
+		for _, k := range all[1:] {
+			if rng.IntN(3) > 0 {
+				members = append(members, k)
+			}
+		}
+		if round%50 == 0 {
+			members = nil
+		}
+		rng.Shuffle(len(members), func(i, j int) { members[i], members[j] = members[j], members[i] })
+		table.Set(append(slices.Clone(members), members...))
+		if table.Set(members) {
+			t.Fatal("the same members again count as a change")
+		}
+		for piece := range uint32(pieces) {
+			if got, want := table.Owns(piece), Rank(all[0], members, piece) == 0; got != want {
+				t.Fatalf("round %d, piece %d: owns %v, want %v", round, piece, got, want)
+			}
+		}
+	}
+}
+
+func TestLeaverMovesOnlyItsPieces(t *testing.T) {
+	members := keys(10)
+	for piece := range uint32(1000) {
+		before := slices.IndexFunc(members, func(k Key) bool { return Rank(k, members, piece) == 0 })
+		after := slices.IndexFunc(members[:9], func(k Key) bool { return Rank(k, members[:9], piece) == 0 })
+		if before != 9 && before != after {
+			t.Fatalf("piece %d went from %d to %d when 9 left", piece, before, after)
+		}
+	}
+}
+
+func TestKeys(t *testing.T) {
+	a := netip.MustParseAddrPort("10.0.0.1:6881")
+	mapped := netip.AddrPortFrom(netip.MustParseAddr("::ffff:10.0.0.1"), 6881)
+	if KeyOf(a) != KeyOf(mapped) {
+		t.Error("a mapped address is another member")
+	}
+	if KeyOf(a) == KeyOf(netip.MustParseAddrPort("10.0.0.1:6882")) {
+		t.Error("two processes of a host are one member")
+	}
+	if SiteKey("fra") == SiteKey("nyc") {
+		t.Error("two sites are one")
+	}
+}
+
+func BenchmarkJoin(b *testing.B) {
+	for _, n := range []int{200, 2000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			members := keys(n)
+			table := NewTable(members[0], 65536)
+			table.Set(members)
+			b.ResetTimer()
+			for i := range b.N {
+				table.Set(members[:n-i%2])
+			}
+		})
+	}
+}

@@ -69,6 +69,9 @@ func (s *share) join(disk *storage.Disk, hashes *metainfo.Hashes, have, want *bi
 				s.log.Info("a tracker says where this host is", "place", own)
 			}
 			m.engine.Located() // before it hears of the peers
+			if at := &answer.Site; at.DC == s.p.places.Own().Datacenter {
+				m.engine.SetSite(at.Self, at.Members())
+			}
 		},
 		Found: func(_ metainfo.InfoHash, peers []netip.AddrPort) { m.engine.AddPeers(peers) },
 	})

@@ -124,6 +124,7 @@ type dialFailed struct {
 func (e dialFailed) apply(s *state) {
 	s.conn.dialing--
 	s.conn.book.Failed(e.addr, s.now)
+	s.misses(e.addr)
 	s.o.Log.Debug("dialling failed", "peer", e.addr, "err", e.err)
 	s.connect()
 }
@@ -195,6 +196,7 @@ func (e connected) apply(s *state) {
 	s.peers[p] = struct{}{}
 	s.conn.ids[p.id] = p
 	s.o.Log.Debug("peer connected", "peer", e.addr, "outgoing", e.outgoing, "shoal", p.shoal)
+	s.arrived(p, e.nc)
 	s.sayFirst(p, e.hs)
 	t := s.t
 	t.wg.Go(func() { t.post(closed{p, p.link.conn.Run(s.ctx)}) })
@@ -338,14 +340,15 @@ func (s *state) remove(p *peer, why error) {
 	s.account(p)
 	s.sums.down += p.link.conn.Received()
 	s.sums.up += p.link.conn.Sent()
-	s.forgetHas(p)
+	s.unsettle(p)
+	s.departed(p, why)
 	s.releaseJobs(p)
 	s.takeBack(p)
 	if p.dialled.IsValid() {
 		s.conn.book.Closed(p.dialled, s.now, restAfter(why))
 	}
 	s.fillAll()
-	s.turns()
+	s.freed = true
 }
 
 func restAfter(why error) time.Duration {

@@ -63,10 +63,12 @@ func (l *link) parseShoal(body []byte) (event, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m.Kind == wire.ShoalTurn {
+	switch {
+	case m.Kind == wire.ShoalTurn:
 		return licensed{l.p, m.Turn}, nil
-	}
-	if len(m.Pieces) == 0 {
+	case len(m.Pieces) == 0 && m.Kind == wire.ShoalClaims:
+		return claimed{p: l.p}, nil
+	case len(m.Pieces) == 0:
 		return nil, nil
 	}
 	if last := m.Pieces[len(m.Pieces)-1].Last; int64(last) >= int64(l.t.o.Info.NumPieces()) {
@@ -79,6 +81,8 @@ func (l *link) parseShoal(body []byte) (event, error) {
 		return piecesCancelled{l.p, m.Pieces}, nil
 	case wire.ShoalDamaged:
 		return reported{l.p, m.Pieces}, nil
+	case wire.ShoalClaims:
+		return claimed{l.p, m.Pieces}, nil
 	}
 	return nil, nil
 }
@@ -93,9 +97,14 @@ func (e extHandshake) apply(s *state) {
 	p := e.p
 	p.ext = e.h
 	s.locate(p)
+	s.settle(p)
+	s.imports.stale = true
 	hidden := s.source != nil && p.blind
-	_, understands := e.h.ID(wire.ExtShoal) // or it could not be told of its turn
-	p.shoal = s.speaksShoal() && e.h.Shoal.Version > 0 && understands
+	id, understands := e.h.ID(wire.ExtShoal) // or it could not be told of its turn
+	p.shoal, p.shoalID = s.speaksShoal() && e.h.Shoal.Version > 0 && understands, 0
+	if p.shoal {
+		p.shoalID = id
+	}
 	p.blind = hidden && p.shoal && e.h.Shoal.Reveal
 	if hidden && !p.blind { // it does not live on offers: it is owed the truth
 		s.takeBack(p)
@@ -108,7 +117,7 @@ func (e extHandshake) apply(s *state) {
 		p.unit = min(maxLarge, max(e.h.Shoal.MaxRequest, 16<<10))
 	}
 	s.retune(p)
-	s.turns()
+	s.freed = true
 	s.dropIfUseless(p)
 }
 
@@ -124,7 +133,7 @@ func (s *state) sayExtended(p *peer) {
 		// Who wants only some pieces cannot live on what a source picks for it.
 		h.Shoal = wire.ShoalCaps{
 			Version: wire.ShoalVersion, MaxRequest: maxLarge, Reveal: s.want.All(),
-			DC: s.conn.place.Datacenter, Net: s.conn.place.Rack,
+			Source: s.source != nil, DC: s.conn.place.Datacenter, Net: s.conn.place.Rack,
 		}
 	}
 	if !s.o.Info.Private {

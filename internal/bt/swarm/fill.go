@@ -95,7 +95,7 @@ func (s *state) choose(p *peer, idle bool) *active {
 	if a := s.orphan(p); a != nil {
 		return a
 	}
-	if piece, ok := s.pick.Pick(p.has); ok {
+	if piece, ok := s.pickFrom(p).Pick(p.has); ok {
 		return s.begin(piece)
 	}
 	if idle {
@@ -107,7 +107,7 @@ func (s *state) choose(p *peer, idle bool) *active {
 // chooseAllowed picks among the pieces that a choking peer serves (BEP 6).
 func (s *state) chooseAllowed(p *peer) *active {
 	for _, piece := range p.allowed {
-		if p.has.Has(int(piece)) && s.pick.Open(piece) {
+		if p.has.Has(int(piece)) && s.open(p, piece) {
 			return s.begin(piece)
 		}
 	}
@@ -116,7 +116,7 @@ func (s *state) chooseAllowed(p *peer) *active {
 
 func (s *state) begin(piece uint32) *active {
 	pc, _ := s.o.Info.Piece(piece)
-	s.pick.Take(piece)
+	s.take(piece)
 	check := s.o.Hashes.NewChecker()
 	check.Reset(pc)
 	a := &active{
@@ -143,7 +143,7 @@ func (s *state) orphan(p *peer) *active {
 			continue
 		}
 		s.loose = true
-		if p.has.Has(int(a.part.piece)) {
+		if p.has.Has(int(a.part.piece)) && (p.site == nil || !s.near(uint32(a.part.piece))) {
 			return a
 		}
 	}
@@ -156,7 +156,7 @@ func (s *state) orphan(p *peer) *active {
 func (s *state) second(p *peer) *active {
 	var best *active
 	endgame := s.pick.Len() == 0
-	if !endgame && !s.stuck {
+	if !endgame && !s.stuck || p.site != nil {
 		return nil
 	}
 	for _, a := range s.prog {
@@ -194,8 +194,12 @@ func (s *state) unstick() {
 	if s.left == 0 {
 		return
 	}
-	for _, a := range s.prog {
-		s.stuck = s.stuck || s.stalled(a)
+	for piece, a := range s.prog {
+		stalled := s.stalled(a)
+		s.stuck = s.stuck || stalled
+		if stalled {
+			s.recall(piece, a)
+		}
 	}
 	for p := range s.peers {
 		if p.link.fetch.outstanding() == 0 {
@@ -252,7 +256,7 @@ func (s *state) abandon(part *partial) {
 func (s *state) abandonPiece(piece metainfo.Piece, a *active) {
 	a.part.giveUp()
 	s.over(piece, a)
-	s.pick.Return(uint32(piece))
+	s.untake(uint32(piece))
 }
 
 // over takes a piece out of those in progress.
@@ -288,12 +292,17 @@ func (e pieceOver) apply(s *state) {
 	if a == nil || a.part != e.part {
 		return
 	}
+	abroad := s.comesFromAbroad(a)
 	s.over(e.part.piece, a)
 	for _, p := range a.by {
 		s.cancelJob(p, e.part)
 	}
 	if e.ok {
-		s.latency += (s.now.Sub(a.since) - s.latency) / 16
+		if took := s.now.Sub(a.since); abroad {
+			s.imports.pace.came(took)
+		} else {
+			s.latency += (took - s.latency) / 16
+		}
 		s.accuse(a)
 		s.gotPiece(e.part.piece)
 	} else {
@@ -334,60 +343,3 @@ func (s *state) finish() {
 type wasted struct{ bytes int64 }
 
 func (e wasted) apply(s *state) { s.sums.wasted += e.bytes }
-
-// choked occurs when a peer chokes or unchokes us.
-type choked struct {
-	p  *peer
-	on bool
-}
-
-func (e choked) apply(s *state) {
-	e.p.chokesUs = e.on
-	if e.on {
-		s.releaseJobs(e.p)
-		s.fillAll()
-		return
-	}
-	e.p.link.fetch.touch(s.now)
-	s.fill(e.p)
-}
-
-// allowed occurs when a peer will serve a piece even while it chokes us.
-type allowed struct {
-	p     *peer
-	piece uint32
-}
-
-func (e allowed) apply(s *state) {
-	if len(e.p.allowed) < 64 {
-		e.p.allowed = append(e.p.allowed, e.piece)
-		s.fill(e.p)
-	}
-}
-
-// refused occurs when a peer rejects a request (BEP 6). After a choke that is
-// normal; else it gets a rest.
-type refused struct {
-	p     *peer
-	block wire.Block
-}
-
-func (e refused) apply(s *state) {
-	j := e.p.link.fetch.rejected(e.block)
-	if j == nil {
-		return
-	}
-	if a := s.prog[j.part.piece]; a != nil && a.part == j.part {
-		if i := slices.Index(a.by, e.p); i >= 0 {
-			a.by = slices.Delete(a.by, i, i+1)
-			e.p.pieces--
-			s.orphaned(j.part.piece, a)
-		}
-	}
-	if e.p.shoal {
-		e.p.licence = 0
-	} else if !e.p.chokesUs {
-		e.p.holdUntil = s.now.Add(time.Second)
-	}
-	s.fillAll()
-}

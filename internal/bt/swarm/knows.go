@@ -12,13 +12,11 @@ type gotBitfield struct {
 }
 
 func (e gotBitfield) apply(s *state) {
-	s.forgetHas(e.p)
+	s.unsettle(e.p)
 	e.p.has = e.set
 	e.p.overlap = s.have.Overlap(e.set)
+	s.settle(e.p)
 	for i := e.set.Next(0); i >= 0; i = e.set.Next(i + 1) {
-		if !e.set.All() { // seeds raise all counts alike, so they are left out
-			s.pick.Add(uint32(i), 1)
-		}
 		s.sourceHeard(e.p, uint32(i))
 	}
 	s.heard(e.p)
@@ -38,7 +36,9 @@ func (e gotHaves) apply(s *state) {
 	for _, i := range e.pieces {
 		if !p.has.Has(int(i)) {
 			p.has.Set(int(i))
-			s.pick.Add(i, 1)
+			if !p.whole { // those raise all counts alike, so they are left out
+				s.count(p, i, 1)
+			}
 			if s.have.Has(int(i)) {
 				p.overlap++
 			}
@@ -46,12 +46,8 @@ func (e gotHaves) apply(s *state) {
 			s.sourceHeard(p, i)
 		}
 	}
-	s.turns()
-	if p.seed() {
-		for i := range p.has.Len() {
-			s.pick.Add(uint32(i), -1)
-		}
-	}
+	s.freed = true
+	s.settle(p)
 	s.heard(p)
 }
 
@@ -71,15 +67,6 @@ func (e lost) apply(s *state) {
 	gotBitfield{p, has}.apply(s)
 }
 
-func (s *state) forgetHas(p *peer) {
-	if !p.has.All() {
-		for i := p.has.Next(0); i >= 0; i = p.has.Next(i + 1) {
-			s.pick.Add(uint32(i), -1)
-		}
-	}
-	p.has, p.overlap = bitfield.New(p.has.Len()), 0
-}
-
 // heard goes on after a peer's pieces have changed.
 func (s *state) heard(p *peer) {
 	s.updateInterest(p)
@@ -89,7 +76,7 @@ func (s *state) heard(p *peer) {
 
 // updateInterest tells a peer whether it has something that we want.
 func (s *state) updateInterest(p *peer) {
-	want := s.left > 0 && (p.link.fetch.outstanding() > 0 || s.pick.Common(p.has))
+	want := s.left > 0 && (p.link.fetch.outstanding() > 0 || s.pickFrom(p).Common(p.has))
 	switch {
 	case want || s.left == 0:
 	case p.shoal: // only what could be asked of it now counts: interest asks for a turn

@@ -14,6 +14,7 @@ import (
 // sends, the larger are its packets and the fewer it takes.
 const (
 	lanes     = 4                     // connections that send at a time, late ones not counted
+	siteLanes = 2                     // the same, to each other site
 	laneAhead = 20 * time.Millisecond // of our rate may be in the hands of one connection
 	laneBytes = 256 << 10             // or as many bytes, if that is more
 	laneLate  = 4                     // a lane that takes so many times as long as it should leaves room for another
@@ -40,24 +41,30 @@ func (s *state) feed() {
 	if len(s.line) == 0 {
 		return
 	}
-	free := lanes
+	s.imports.queue.busy = 0
+	for _, at := range s.imports.sites {
+		at.queue.busy = 0
+	}
 	for p := range s.peers {
 		if p.lane.blocks > 0 && !s.late(p) {
-			free--
+			s.queueOf(p).busy++
 		}
 	}
 	s.line = slices.DeleteFunc(s.line, func(q queued) bool {
-		return q.p.gone || q.p.lane.within && q.p.lane.piece == q.b.Index && s.enter(q, &free)
+		return q.p.gone || q.p.lane.within && q.p.lane.piece == q.b.Index && s.enter(q)
 	})
-	s.line = slices.DeleteFunc(s.line, func(q queued) bool { return s.enter(q, &free) })
+	s.line = slices.DeleteFunc(s.line, s.enter)
 }
 
 // enter puts a block into its peer's lane if there is room.
-func (s *state) enter(q queued, free *int) bool {
-	l := &q.p.lane
+func (s *state) enter(q queued) bool {
+	l, most, at := &q.p.lane, lanes, s.queueOf(q.p)
+	if q.p.site != nil {
+		most = siteLanes
+	}
 	switch {
-	case l.blocks == 0 && *free > 0:
-		*free--
+	case l.blocks == 0 && at.busy < most:
+		at.busy++
 		l.since = s.now
 	case l.blocks > 0 && l.bytes < max(laneBytes, int64(s.sums.upRate.rate*laneAhead.Seconds())):
 	default:

@@ -26,17 +26,40 @@ func (s *state) saturated(p *peer) bool {
 	}
 	senders := 0
 	for q := range s.peers {
-		if q.shoal && q.pieces > 0 {
+		if q.shoal && q.pieces > 0 && q.site == p.site {
 			senders++
 		}
+	}
+	if p.site != nil {
+		return senders >= p.site.senders.Most()
 	}
 	return senders >= s.senders.Most()
 }
 
-// holdsBack tells whether there is a peer that would send if we asked it.
-func (s *state) holdsBack() bool {
+// stepSenders tries, once a second, whether more should send at a time; those
+// of each site share another way to us.
+func (s *state) stepSenders() {
+	s.senders.Step(s.rateFrom(nil), s.holdsBack(nil))
+	for _, at := range s.imports.sites {
+		at.senders.Step(s.rateFrom(at), s.holdsBack(at))
+	}
+}
+
+// rateFrom is what comes from a site (nil: ours), in bytes/s.
+func (s *state) rateFrom(at *site) (rate float64) {
 	for p := range s.peers {
-		if p.licence > 0 && s.saturated(p) {
+		if p.site == at {
+			rate += p.down.rate
+		}
+	}
+	return rate
+}
+
+// holdsBack tells whether there is a peer of a site that would send if we asked
+// it.
+func (s *state) holdsBack(at *site) bool {
+	for p := range s.peers {
+		if p.site == at && p.licence > 0 && s.saturated(p) {
 			return true
 		}
 	}

@@ -23,8 +23,8 @@ func (s *state) announce(piece uint32) {
 			p.send(func(b []byte) []byte { return wire.AppendHave(b, piece) })
 		case has:
 			p.overlap++
-		case !p.interested && p.overlap == s.have.Count()-1:
-			s.flushNews(p) // it has lacked nothing of ours until now
+		case !p.interested && (p.site != nil || p.overlap == s.have.Count()-1):
+			s.flushNews(p) // it could have fetched nothing of ours until now
 		}
 	}
 }
@@ -46,8 +46,7 @@ func (s *state) dueNews(p *peer) {
 }
 
 func (s *state) tellHaves(p *peer, pieces []uint32) {
-	id, ok := p.ext.ID(wire.ExtShoal)
-	if !ok || len(pieces) == 1 {
+	if p.shoalID == 0 || len(pieces) == 1 {
 		p.send(func(b []byte) []byte {
 			for _, i := range pieces {
 				b = wire.AppendHave(b, i)
@@ -56,5 +55,5 @@ func (s *state) tellHaves(p *peer, pieces []uint32) {
 		})
 		return
 	}
-	p.send(func(b []byte) []byte { return wire.AppendExtended(b, id, wire.AppendShoalHaves(nil, pieces)) })
+	p.send(func(b []byte) []byte { return wire.AppendExtended(b, p.shoalID, wire.AppendShoalHaves(nil, pieces)) })
 }

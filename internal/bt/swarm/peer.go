@@ -33,7 +33,9 @@ type identity struct {
 	ext      wire.ExtHandshake
 	shoal    bool
 	extended bool           // it takes extension messages (BEP 10)
+	shoalID  uint8          // of its shoal messages; 0: it takes none
 	place    topology.Place // where it is; see locate
+	site     *site          // nil: ours
 	joined   time.Time
 }
 
@@ -80,8 +82,10 @@ type serving struct {
 
 // conduct is what makes us doubt a peer.
 type conduct struct {
-	bad     int // damaged pieces that it alone has sent
-	reports int // pieces of ours that it called damaged
+	settled bool // its pieces are counted in its site
+	whole   bool // as of one that has them all
+	bad     int  // damaged pieces that it alone has sent
+	reports int  // pieces of ours that it called damaged
 }
 
 func (p *peer) send(add func([]byte) []byte) { p.link.conn.Send(add) }

@@ -41,6 +41,7 @@ func (s *state) locate(p *peer) {
 		s.account(p)
 	}
 	p.place = at
+	s.settle(p)
 	up, down := s.o.Limits(at)
 	p.link.up.Set(up)
 	p.link.down.Set(down)
@@ -103,6 +104,9 @@ func (s *state) locateAll() {
 	own := s.o.Places.Own()
 	moved := own != s.conn.place
 	s.conn.place = own
+	if moved {
+		defer s.review()
+	}
 	for p := range s.peers {
 		s.locate(p)
 		if moved && p.extended {

@@ -92,7 +92,7 @@ func (e sent) apply(s *state) {
 	if b.End() >= s.o.Info.PieceData(piece) {
 		s.sourceSent(p, b.Index)
 	}
-	s.turns()
+	s.freed = true
 }
 
 // withdraw takes a piece out of service that the disk does not give, or gives
@@ -164,7 +164,7 @@ type interested struct {
 func (e interested) apply(s *state) {
 	e.p.interested = e.on
 	if e.p.shoal {
-		s.turns()
+		s.freed = true
 		return
 	}
 	free := stockSlots

@@ -146,8 +146,40 @@ func (s *state) endSource() {
 			clear(p.revealed)
 			s.tellHaves(p, all)
 		}
+		if p.extended && p.shoal { // who hides nothing any more
+			s.sayExtended(p)
+		}
 	}
 	s.o.Log.Debug("the first copy is out")
+}
+
+// openAbroad shows everything to the peers of other sites when there are too few
+// hosts in ours to take the first copy as fast as it can be sent: else it goes
+// to our site, and the others have it from there.
+func (s *state) openAbroad() {
+	if s.source == nil || len(s.imports.sites) == 0 {
+		return
+	}
+	near := 0
+	var first time.Time
+	for p := range s.peers {
+		if p.site == nil && p.blind {
+			near++
+		}
+		if first.IsZero() || p.joined.Before(first) {
+			first = p.joined
+		}
+	}
+	if near >= turnSlots || s.now.Sub(first) < settled {
+		return
+	}
+	for p := range s.peers {
+		if p.site != nil && p.blind {
+			p.blind = false
+			s.takeBack(p)
+			s.tellHaves(p, s.allPieces())
+		}
+	}
 }
 
 func (s *state) allPieces() []uint32 {

@@ -54,6 +54,8 @@ type cooperation struct {
 	gained  []uint32       // pieces that became ours since the start, in order
 	line    []queued       // blocks that wait for a lane
 	senders choker.Senders // how many may send to us at a time
+	freed   bool           // somebody may be due a turn since the last time
+	imports imports        // what we bring in for our site
 }
 
 // active is a piece in progress and who was asked for it. by is empty when
@@ -94,11 +96,12 @@ func newState(t *Torrent, ctx context.Context, fail context.CancelCauseFunc) *st
 	s := &state{
 		t: t, o: o, ctx: ctx, fail: fail, now: time.Now(),
 		peers: map[*peer]struct{}{}, holdings: holdings{have: o.Have.Clone(), want: o.Want},
-		conn:     connecting{book: peers.NewBook(seed), ids: map[[20]byte]*peer{}, place: o.Places.Own()},
-		pick:     picker.New(o.Info.NumPieces(), seed),
-		prog:     map[metainfo.Piece]*active{},
-		suspects: map[metainfo.Piece][]suspicion{},
-		sums:     totals{optimistic: -1, places: map[string]Traffic{}},
+		conn:        connecting{book: peers.NewBook(seed), ids: map[[20]byte]*peer{}, place: o.Places.Own()},
+		pick:        picker.New(o.Info.NumPieces(), seed),
+		cooperation: cooperation{imports: newImports(o.Info.NumPieces(), seed+1)},
+		prog:        map[metainfo.Piece]*active{},
+		suspects:    map[metainfo.Piece][]suspicion{},
+		sums:        totals{optimistic: -1, places: map[string]Traffic{}},
 	}
 	if s.want == nil {
 		s.want = bitfield.New(o.Info.NumPieces())
@@ -140,6 +143,9 @@ func (s *state) loop(ctx context.Context) error {
 			s.now = time.Now()
 			e.apply(s)
 			s.drain(eventBurst)
+			if s.freed {
+				s.turns()
+			}
 		case s.now = <-tick.C:
 			s.tick()
 		case <-ctx.Done():
@@ -177,6 +183,8 @@ func (s *state) tick() {
 	}
 	s.unstick()
 	s.endSource()
+	s.openAbroad()
+	s.stepImports()
 	s.turns()
 	s.feed()
 	s.fillAll()
@@ -192,7 +200,7 @@ func (s *state) tick() {
 func (s *state) everySecond() {
 	s.locateAll()
 	s.sums.queue = s.medianQueue()
-	s.senders.Step(s.sums.downRate.rate, s.holdsBack())
+	s.stepSenders()
 	for p := range s.peers {
 		if s.now.Sub(p.pexAt) >= time.Minute {
 			p.pexAt = s.now
@@ -315,6 +323,7 @@ func (e foundPeers) apply(s *state) {
 	for _, a := range e.addrs {
 		s.conn.book.Add(a)
 	}
+	s.lookAround(e.addrs)
 	s.connect()
 }
 

@@ -25,7 +25,7 @@ func (s *state) badPiece(a *active) {
 	s.sums.wasted += a.part.size
 	if a.part.old {
 		s.o.Log.Info("what an earlier run left of a piece is not right; it is fetched whole", "piece", piece)
-		s.pick.Return(uint32(piece))
+		s.untake(uint32(piece))
 		return
 	}
 	who, peersOnly := a.part.addrs()
@@ -38,7 +38,7 @@ func (s *state) badPiece(a *active) {
 	default:
 		s.suspect(a)
 	}
-	s.pick.Return(uint32(piece))
+	s.untake(uint32(piece))
 }
 
 // badLimit is how many damaged pieces a shoal peer may send: it may not know

@@ -16,6 +16,7 @@ import (
 // that all have asked.
 const (
 	turnSlots  = 4                      // peers that may ask at a time
+	siteSlots  = 1                      // the same, for each other site
 	mostTurns  = 64                     // the same, slow ones included
 	turnPieces = 2                      // pieces of one turn when others wait
 	turnAlone  = 64 << 20               // bytes of one turn when nobody waits
@@ -103,10 +104,9 @@ func (p *peer) busy(now time.Time) (pieces int, slow bool) {
 
 // turns gives slots to shoal peers.
 func (s *state) turns() {
-	var ps []*peer
-	var ts []choker.Turn
+	s.freed = false
 	for p := range s.peers {
-		if _, ok := p.ext.ID(wire.ExtShoal); !ok || !p.shoal {
+		if p.shoalID == 0 {
 			continue
 		}
 		wants := (p.interested || p.blind) && s.useful(p)
@@ -119,14 +119,26 @@ func (s *state) turns() {
 			Slow:   slow,
 			Has:    p.has.Count(), Last: p.turnAt,
 		}
-		ps, ts = append(ps, p), append(ts, t)
+		q := s.queueOf(p)
+		q.peers, q.turns = append(q.peers, p), append(q.turns, t)
 	}
-	give, crowded := choker.Turns(ts, turnSlots, mostTurns)
+	s.giveTurns(&s.imports.queue, turnSlots)
+	for _, at := range s.imports.sites {
+		s.giveTurns(&at.queue, siteSlots)
+	}
+}
+
+func (s *state) giveTurns(q *queue, slots int) {
+	defer func() {
+		clear(q.peers)
+		q.peers, q.turns = q.peers[:0], q.turns[:0]
+	}()
+	give, crowded := choker.Turns(q.turns, slots, mostTurns)
 	for _, i := range give {
-		s.giveTurn(ps[i], s.share(ps[i], crowded))
+		s.giveTurn(q.peers[i], s.share(q.peers[i], crowded))
 	}
 	if crowded {
-		for _, p := range ps {
+		for _, p := range q.peers {
 			if share := s.share(p, true); p.credit > share {
 				s.giveTurn(p, share)
 			}
@@ -137,15 +149,17 @@ func (s *state) turns() {
 // share is how many pieces a peer may begin in one turn: a few when others
 // wait, but no less than are under way in a few round trips.
 func (s *state) share(p *peer, crowded bool) int {
-	bytes := int64(turnAlone)
+	bytes, least := int64(turnAlone), turnPieces
+	if p.site != nil {
+		least = 1
+	}
 	if crowded {
 		bytes = int64(s.sums.upRate.rate * 4 * p.rtt.Seconds() / turnSlots)
 	}
-	return max(turnPieces, int(bytes/s.o.Info.PieceLength))
+	return max(least, int(bytes/s.o.Info.PieceLength))
 }
 
 func (s *state) giveTurn(p *peer, pieces int) {
-	id, _ := p.ext.ID(wire.ExtShoal)
 	if p.blind {
 		s.spurns(p)
 	}
@@ -158,13 +172,13 @@ func (s *state) giveTurn(p *peer, pieces int) {
 		p.credit, p.turn = pieces, pieces
 	}
 	s.flushNews(p)
-	p.send(func(b []byte) []byte { return wire.AppendExtended(b, id, wire.AppendShoalTurn(nil, pieces)) })
+	p.send(func(b []byte) []byte { return wire.AppendExtended(b, p.shoalID, wire.AppendShoalTurn(nil, pieces)) })
 }
 
 // useful tells whether we have something that a peer lacks.
 func (s *state) useful(p *peer) bool {
 	if p.blind {
-		return s.source != nil && s.source.left > 0 && !p.ext.UploadOnly
+		return s.source != nil && s.source.left > 0 && p.site == nil && !p.ext.UploadOnly
 	}
 	return s.have.Count() > p.overlap
 }

@@ -67,7 +67,11 @@ func (s *state) chooseWeb() *active {
 			return a
 		}
 	}
-	if piece, ok := s.pick.Pick(nil); ok {
+	from := s.pick
+	if len(s.imports.sites) > 0 { // a web seed is in none of them
+		from = s.imports.pick
+	}
+	if piece, ok := from.Pick(nil); ok {
 		return s.begin(piece)
 	}
 	return nil

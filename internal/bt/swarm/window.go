@@ -15,7 +15,7 @@ func (s *state) retune(p *peer) {
 	low := int64(startWindow)
 	if p.shoal {
 		unit, low = slowUnit, 1
-		if p.alone { // nobody waits for what we ask for beforehand
+		if p.alone && p.site == nil { // nobody waits for what we ask for beforehand
 			low = max(low, int64(longLine*pathOf(p.rtt, latency).Seconds()))
 		}
 		if rate > 40e6 {

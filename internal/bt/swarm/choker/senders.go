@@ -6,6 +6,7 @@ package choker
 // quarter more, and no less again if for three seconds that brings at least
 // half of what it should. The zero value is ready.
 type Senders struct {
+	Least int     // 0: leastSenders
 	more  int     // beyond the least
 	step  int     // of the raise that is on trial
 	left  int     // seconds of the trial
@@ -20,7 +21,12 @@ const leastSenders = 6
 const trial = 3
 
 // Most is the limit.
-func (s *Senders) Most() int { return leastSenders + s.more }
+func (s *Senders) Most() int {
+	if s.Least > 0 {
+		return s.Least + s.more
+	}
+	return leastSenders + s.more
+}
 
 // Step takes the rate of the last second, in bytes/s, and whether more peers
 // than the limit would have sent.

@@ -1,0 +1,233 @@
+package swarm
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"shoal/internal/bt/swarm/owner"
+	"shoal/internal/bt/swarm/picker"
+)
+
+// Sites: hosts of one data centre feed each other, and of the host of each that
+// owns a piece (package owner) it is expected to bring the piece in over the
+// WAN. docs/ownership.md has the whole picture.
+const (
+	maxSites   = 64               // told apart; peers can claim any
+	maxMembers = 4096             // of our site that are not connected
+	claimFor   = 10 * time.Second // a claim holds without being renewed
+	claimEvery = 3 * time.Second  // it is renewed
+	turnAside  = 2 * time.Second  // with nothing to import that is ours to import first
+	leastStall = 5 * time.Second  // a piece that does not move is asked for elsewhere
+	lastStall  = 2 * time.Second  // the same when nothing else is left to fetch
+	mostStall  = time.Minute      // at the latest
+	takeOver   = 2 * time.Second  // later still, for each rank below the owner
+	settled    = time.Second      // after which a source knows who is near
+)
+
+// imports is what we may bring in from other sites.
+type imports struct {
+	pick    *picker.Picker // those pieces, by how many peers elsewhere have them
+	sole    *picker.Picker // the same, but for those that two other sites have already
+	sites   map[string]*site
+	table   *owner.Table // nil until we know by which address others know us
+	self    netip.AddrPort
+	named   map[netip.AddrPort]bool // of our site, by a tracker or their address
+	lost    map[netip.AddrPort]bool // of those, who did not answer or broke off
+	claims  map[uint32]claim        // of others in our site
+	told    []uint32                // what we last claimed
+	toldAt  time.Time
+	pace    pace
+	level   int       // 0: what is ours to import first; 1: all that we own; more: what others own, down to that rank
+	idle    time.Time // since when there is nothing to import; zero: there is
+	checked time.Time
+	wholes  int // peers of our own site that have everything
+	queue   queue
+	stale   bool // who belongs to our site may have changed
+}
+
+func newImports(n int, seed uint64) imports {
+	im := imports{
+		pick: picker.New(n, seed), sole: picker.New(n, seed), sites: map[string]*site{},
+		named: map[netip.AddrPort]bool{}, lost: map[netip.AddrPort]bool{}, claims: map[uint32]claim{},
+	}
+	for i := range n {
+		im.pick.Take(uint32(i))
+		im.sole.Take(uint32(i))
+	}
+	return im
+}
+
+// reconsider lets a piece be imported or not.
+func (s *state) reconsider(piece uint32) {
+	im := &s.imports
+	if len(im.sites) == 0 || !s.pick.Open(piece) || !s.importable(piece, im.level) {
+		im.pick.Take(piece)
+		im.sole.Take(piece)
+		return
+	}
+	im.pick.Return(piece)
+	if have, _ := s.holders(piece); have < 2 {
+		im.sole.Return(piece)
+	} else {
+		im.sole.Take(piece)
+	}
+}
+
+// review reconsiders every piece.
+func (s *state) review() {
+	for i := range s.o.Info.NumPieces() {
+		s.reconsider(uint32(i))
+	}
+}
+
+// importable tells whether a missing piece is ours to bring in.
+func (s *state) importable(piece uint32, level int) bool {
+	im := &s.imports
+	if s.near(piece) {
+		return false
+	}
+	if c, is := im.claims[piece]; is && s.now.Before(c.until) {
+		return false
+	}
+	if im.table != nil && !im.table.Owns(piece) {
+		return level > 1 && owner.Rank(im.table.Self(), im.table.Members(), piece) < level
+	}
+	return level > 0 || s.takesFirst(piece)
+}
+
+// takesFirst tells whether our site need not wait for another one to take a
+// piece from the site that has it: then that site sends it over the WAN once,
+// and the others feed each other.
+func (s *state) takesFirst(piece uint32) bool {
+	have, lack := s.holders(piece)
+	return have != 1 || owner.Rank(owner.SiteKey(s.conn.place.Datacenter), lack, piece) == 0
+}
+
+// open tells whether a piece may be begun with a peer.
+func (s *state) open(p *peer, piece uint32) bool {
+	return s.pickFrom(p).Open(piece)
+}
+
+// pickFrom is where pieces to begin with a peer are picked from. A site that has
+// everything is spared what others have too: its link has to carry what is
+// nowhere else.
+func (s *state) pickFrom(p *peer) *picker.Picker {
+	if p.site == nil {
+		return s.pick
+	}
+	if s.imports.level == 0 && p.site.wholes > 0 {
+		for _, at := range s.imports.sites {
+			if at.wholes == 0 {
+				return s.imports.sole
+			}
+		}
+	}
+	return s.imports.pick
+}
+
+// take says that a piece is begun, and untake that it may be begun again.
+func (s *state) take(piece uint32) {
+	s.pick.Take(piece)
+	s.imports.pick.Take(piece)
+	s.imports.sole.Take(piece)
+}
+
+func (s *state) untake(piece uint32) {
+	s.pick.Return(piece)
+	s.reconsider(piece)
+}
+
+// comesFromAbroad tells whether somebody of another site was asked for a piece.
+func (s *state) comesFromAbroad(a *active) bool {
+	return slices.ContainsFunc(a.by, func(p *peer) bool { return p.site != nil })
+}
+
+// importing are the pieces that we are bringing in, in ascending order.
+func (s *state) importing() (pieces []uint32) {
+	for piece, a := range s.prog {
+		if s.comesFromAbroad(a) && !s.near(uint32(piece)) {
+			pieces = append(pieces, uint32(piece))
+		}
+	}
+	slices.Sort(pieces)
+	return pieces
+}
+
+// stepImports is what happens ten times a second: who belongs to our site is
+// found out, what we import is claimed, and who has nothing to import any more
+// helps those who have.
+func (s *state) stepImports() {
+	im := &s.imports
+	if len(im.sites) == 0 {
+		im.level, im.idle = 0, time.Time{}
+		return
+	}
+	if im.stale {
+		s.gather()
+	}
+	for piece, c := range im.claims {
+		if !s.now.Before(c.until) {
+			delete(im.claims, piece)
+			s.reconsider(piece)
+		}
+	}
+	pieces := s.importing()
+	s.claim(pieces)
+	s.setLevel(len(pieces) > 0)
+}
+
+// setLevel widens what we may import while there is nothing else to import.
+func (s *state) setLevel(busy bool) {
+	im := &s.imports
+	if im.level > 0 && s.now.Sub(im.checked) > time.Second {
+		im.checked = s.now
+		if was := im.level; !s.tryLevel(0) {
+			s.tryLevel(was)
+		} else {
+			s.tellAbroad()
+		}
+	}
+	if busy || s.left == 0 || im.level == 0 && s.someImport() {
+		im.idle = time.Time{}
+		return
+	}
+	if im.idle.IsZero() {
+		im.idle = s.now
+	}
+	level := im.level
+	if d := s.now.Sub(im.idle); d > turnAside {
+		level = min(1+int((d-turnAside)/takeOver), len(im.named)+len(s.peers)+1)
+	}
+	if level > im.level {
+		im.checked = s.now
+		found := s.tryLevel(level)
+		s.o.Log.Debug("nothing of our own to bring in over the WAN", "level", level, "found", found, "left", s.left)
+		s.tellAbroad()
+	}
+}
+
+// tryLevel sets the level and tells whether there is something to import then.
+func (s *state) tryLevel(level int) bool {
+	s.imports.level = level
+	s.review()
+	return s.someImport()
+}
+
+func (s *state) someImport() bool {
+	for p := range s.peers {
+		if p.site != nil && s.pickFrom(p).Common(p.has) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *state) tellAbroad() {
+	for p := range s.peers {
+		if p.site != nil {
+			s.updateInterest(p)
+			s.fill(p)
+		}
+	}
+}

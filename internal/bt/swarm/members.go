@@ -1,0 +1,126 @@
+package swarm
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+
+	"shoal/internal/bt/swarm/owner"
+	"shoal/internal/topology"
+)
+
+// Members of our site are those that a tracker names, those whose address is in
+// it, and those that are connected and say so. Who does not answer is none.
+
+// lookAround finds members among addresses.
+func (s *state) lookAround(addrs []netip.AddrPort) {
+	im := &s.imports
+	if !s.conn.place.Known() {
+		return
+	}
+	for _, a := range addrs {
+		if at := s.o.Places.Of(a.Addr(), topology.Place{}); at.Datacenter == s.conn.place.Datacenter && !im.named[a] && len(im.named) < maxMembers {
+			im.named[a], im.stale = true, true
+		}
+	}
+}
+
+// arrived notes that a peer is connected, and by which address it knows us.
+func (s *state) arrived(p *peer, nc net.Conn) {
+	im := &s.imports
+	im.stale = true
+	delete(im.lost, p.listen)
+	if im.self.IsValid() {
+		return
+	}
+	if local, err := netip.ParseAddrPort(nc.LocalAddr().String()); err == nil {
+		im.self = netip.AddrPortFrom(local.Addr().Unmap(), s.o.ListenPort)
+	}
+}
+
+// departed notes that a peer is gone, and why.
+func (s *state) departed(p *peer, why error) {
+	s.unclaim(p)
+	s.imports.stale = true
+	for _, ours := range []error{errSelf, errDuplicate, errUseless, errFull} {
+		if errors.Is(why, ours) {
+			return
+		}
+	}
+	s.misses(p.listen)
+}
+
+// misses notes that nobody answers at an address.
+func (s *state) misses(a netip.AddrPort) {
+	if im := &s.imports; im.named[a] && !im.lost[a] {
+		im.lost[a], im.stale = true, true
+	}
+}
+
+// gather finds out who belongs to our site.
+func (s *state) gather() {
+	im := &s.imports
+	im.stale = false
+	if !im.self.IsValid() {
+		return
+	}
+	if self := owner.KeyOf(im.self); im.table == nil || im.table.Self() != self {
+		im.table = owner.NewTable(self, s.o.Info.NumPieces())
+		s.review()
+	}
+	members := map[netip.AddrPort]bool{}
+	for a := range im.named {
+		members[a] = !im.lost[a]
+	}
+	for p := range s.peers {
+		if p.listen.IsValid() {
+			members[p.listen] = p.site == nil && p.imports()
+		}
+	}
+	var others []owner.Key
+	for a, is := range members {
+		if is {
+			others = append(others, owner.KeyOf(a))
+		}
+	}
+	if im.table.Set(others) {
+		s.review()
+		s.tellAbroad()
+	}
+}
+
+// imports tells whether a peer of our site can be expected to bring in what it
+// owns: it lives by these rules, and wants every piece.
+func (p *peer) imports() bool { return p.shoal && p.ext.Shoal.Reveal && !p.ext.UploadOnly }
+
+// named occurs when somebody says who belongs to our site, and who we are.
+type named struct {
+	self    netip.AddrPort
+	members []netip.AddrPort
+}
+
+func (e named) apply(s *state) {
+	im := &s.imports
+	if e.self.IsValid() {
+		im.self = e.self
+	}
+	was := im.named
+	im.named = make(map[netip.AddrPort]bool, min(len(e.members), maxMembers))
+	for _, a := range e.members {
+		if len(im.named) < maxMembers && a != im.self {
+			im.named[a] = true
+			if !was[a] {
+				delete(im.lost, a) // it has come anew
+			}
+		}
+	}
+	im.stale = true
+	s.locateAll() // who says this has learnt where everybody is
+}
+
+// SetSite tells the torrent who belongs to our data centre, by the addresses at
+// which they take connections, and which of them we are (not valid: unknown).
+// It replaces what was told before.
+func (t *Torrent) SetSite(self netip.AddrPort, members []netip.AddrPort) {
+	t.post(named{self, members})
+}

@@ -1,0 +1,63 @@
+package swarm
+
+import (
+	"time"
+
+	"shoal/internal/bt/metainfo"
+)
+
+// pace is how long pieces take over the WAN, which tells one that is lost from
+// one that is slow: on a full link all are slow, and what is asked for twice
+// then makes it fuller.
+type pace struct {
+	took     time.Duration // smoothed; 0: none has come
+	failures int           // less those that came since
+}
+
+func (p *pace) came(took time.Duration) {
+	if p.took == 0 {
+		p.took = took
+	}
+	p.took += (took - p.took) / 8
+	p.failures = max(0, p.failures-1)
+}
+
+func (p *pace) failed(after time.Duration) {
+	p.took = max(p.took, after)
+	p.failures++
+}
+
+// patience is how long a piece may stand still; last tells that nothing else is
+// left to fetch, so that everybody waits for it.
+func (p *pace) patience(last bool) time.Duration {
+	d := max(leastStall, 3*p.took)
+	if last && p.took > 0 {
+		d = max(lastStall, 2*p.took)
+	}
+	return min(d<<min(p.failures, 4), mostStall)
+}
+
+// recall takes a piece that we import back from peers that send nothing of it
+// for much longer than pieces take: what crosses the WAN is asked for once, and
+// whoever has the next turn for us is asked then.
+func (s *state) recall(piece metainfo.Piece, a *active) {
+	if !s.comesFromAbroad(a) {
+		return
+	}
+	im := &s.imports
+	patience := im.pace.patience(im.pick.Len() == 0)
+	for _, p := range a.by {
+		if s.now.Sub(time.Unix(0, p.link.fetch.progress.Load())) < patience {
+			return
+		}
+	}
+	for _, p := range a.by {
+		s.cancelJob(p, a.part)
+		p.pieces--
+		p.holdUntil = s.now.Add(stalledAfter)
+	}
+	s.o.Log.Debug("a piece does not come over the WAN: asking elsewhere", "piece", piece, "peer", a.by[0].link.addr, "after", patience)
+	a.by = nil
+	im.pace.failed(s.now.Sub(a.since))
+	s.orphaned(piece, a)
+}

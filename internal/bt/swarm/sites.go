@@ -1,0 +1,121 @@
+package swarm
+
+import (
+	"shoal/internal/bt/swarm/choker"
+	"shoal/internal/bt/swarm/owner"
+)
+
+// site is a data centre other than ours, as far as we are connected to it.
+type site struct {
+	key     owner.Key
+	peers   int
+	wholes  int      // of them, those that have everything
+	has     []uint16 // by piece: how many of the others have it
+	senders choker.Senders
+	queue   queue
+}
+
+// queue is the peers of one site that we serve. They share slots and lanes of
+// their own: a WAN link is not to cost those in our own site theirs, and the
+// near one not those far away.
+type queue struct {
+	peers []*peer       // of turns, for one call
+	turns []choker.Turn // likewise
+	busy  int           // lanes that are taken, of feed
+}
+
+func (s *state) queueOf(p *peer) *queue {
+	if p.site == nil {
+		return &s.imports.queue
+	}
+	return &p.site.queue
+}
+
+// settle puts a peer into its site and counts its pieces there.
+func (s *state) settle(p *peer) {
+	im := &s.imports
+	at := im.sites[p.place.Datacenter]
+	if p.place.Datacenter == s.conn.place.Datacenter {
+		at = nil
+	} else if at == nil && len(im.sites) < maxSites {
+		at = &site{
+			key: owner.SiteKey(p.place.Datacenter), has: make([]uint16, s.o.Info.NumPieces()),
+			senders: choker.Senders{Least: 1},
+		}
+		im.sites[p.place.Datacenter] = at
+		defer s.review()
+	}
+	whole := p.seed() || p.ext.Shoal.Source // a source that hides its pieces is there for its own site
+	if p.settled && at == p.site && whole == p.whole {
+		return
+	}
+	s.unsettle(p)
+	p.site, p.whole, p.settled = at, whole, true
+	s.tally(p, 1)
+}
+
+// unsettle takes a peer out of its site.
+func (s *state) unsettle(p *peer) {
+	if !p.settled {
+		return
+	}
+	s.tally(p, -1)
+	p.settled = false
+	if p.site != nil && p.site.peers == 0 {
+		for name, at := range s.imports.sites {
+			if at == p.site {
+				delete(s.imports.sites, name)
+			}
+		}
+		s.review()
+	}
+}
+
+// tally counts all pieces of a peer.
+func (s *state) tally(p *peer, delta int) {
+	s.imports.stale = true
+	if p.site != nil {
+		p.site.peers += delta
+	}
+	if !p.whole {
+		for i := p.has.Next(0); i >= 0; i = p.has.Next(i + 1) {
+			s.count(p, uint32(i), delta)
+		}
+		return
+	}
+	n := &s.imports.wholes
+	if p.site != nil {
+		n = &p.site.wholes
+	}
+	*n += delta
+	if *n == 0 || *n == delta {
+		s.review()
+	}
+}
+
+// count counts one piece of a peer that lacks others.
+func (s *state) count(p *peer, piece uint32, delta int) {
+	if p.site == nil {
+		s.pick.Add(piece, delta)
+	} else {
+		p.site.has[piece] = uint16(int(p.site.has[piece]) + delta)
+		s.imports.pick.Add(piece, delta)
+		s.imports.sole.Add(piece, delta)
+	}
+	s.reconsider(piece)
+}
+
+// near tells whether somebody of our own site has a piece.
+func (s *state) near(piece uint32) bool { return s.imports.wholes > 0 || s.pick.Avail(piece) > 0 }
+
+// holders counts the other sites that have a piece, and names those that lack it.
+func (s *state) holders(piece uint32) (have int, lack []owner.Key) {
+	for _, at := range s.imports.sites {
+		if at.wholes > 0 || at.has[piece] > 0 {
+			have++
+		} else {
+			lack = append(lack, at.key)
+		}
+	}
+	return have, lack
+}

@@ -156,7 +156,7 @@ func (h *host) sit(ctx context.Context) {
 		<-ctx.Done()
 		h.sim.Kill()
 	})
-	h.fleet.tracker.announce(h.addr())
+	h.fleet.tracker.announce(h, false)
 	var taken []net.Conn
 	for {
 		c, err := ln.Accept()

@@ -35,12 +35,14 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"shoal/internal/bt/peerconn"
 	"shoal/internal/simnet"
+	"shoal/internal/topology"
 )
 
 // Options of a run. Hosts, Pieces, PieceLength and Up are required.
@@ -69,8 +71,12 @@ type Options struct {
 	Announce time.Duration
 	Leave    bool // hosts leave when they have everything
 	MaxPeers int  // of a host; 0: the engine's default
-	Place    func(host int) string
-	Net      simnet.Options
+	// Place is the data centre of a host, the source's (-1) too; nil: all are in
+	// one. WAN is the rate of each one's link to the others in bytes a second,
+	// each way; 0: no limit.
+	Place func(host int) string
+	WAN   int64
+	Net   simnet.Options
 	// Limit ends the run when not all are done; 0: 20 times the bound.
 	Limit time.Duration
 	Seed  uint64 // of all chance outside of the engine
@@ -97,6 +103,7 @@ type fleet struct {
 	start   time.Time
 	source  *host
 	hosts   []*host
+	sites   []string     // with limited links, sorted
 	missing atomic.Int64 // hosts that will be complete and are not yet
 	done    chan struct{}
 	stage   *Stage
@@ -156,7 +163,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		return nil, err
 	}
 	f.release.fail = f.fail
-	f.tracker = &tracker{most: o.Handout, rng: rand.New(rand.NewPCG(o.Seed, 1))}
+	f.tracker = newTracker(o.Handout, o.Seed)
 	if err := f.addHosts(); err != nil {
 		return nil, err
 	}
@@ -199,7 +206,13 @@ func (f *fleet) newHost(i int, rng *rand.Rand) (*host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &host{fleet: f, index: i, sim: sim, up: up, down: down, store: newStore(f.release, i < 0)}
+	if f.o.Place != nil && f.o.WAN > 0 {
+		f.net.Place(place).SetRates(f.o.WAN, f.o.WAN)
+		if at, had := slices.BinarySearch(f.sites, place); !had {
+			f.sites = slices.Insert(f.sites, at, place)
+		}
+	}
+	h := &host{fleet: f, index: i, sim: sim, place: topology.Place{Datacenter: place}, up: up, down: down, store: newStore(f.release, i < 0)}
 	copy(h.id[:], fmt.Sprintf("-SH0001-%012d", n))
 	if i >= 0 {
 		h.start = time.Duration(i)*f.o.Stagger + time.Duration(rng.Int64N(int64(100*time.Millisecond)))
@@ -272,43 +285,5 @@ func (f *fleet) fail(err error) {
 func (f *fleet) completed() {
 	if f.missing.Add(-1) == 0 {
 		close(f.done)
-	}
-}
-
-// tracker hands each host that joins a random few of those who are there.
-type tracker struct {
-	mu    sync.Mutex
-	most  int
-	rng   *rand.Rand
-	known []netip.AddrPort
-}
-
-func (t *tracker) announce(self netip.AddrPort) []netip.AddrPort {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.rng.Shuffle(len(t.known), func(i, j int) { t.known[i], t.known[j] = t.known[j], t.known[i] })
-	out := make([]netip.AddrPort, 0, t.most)
-	joined := false
-	for _, a := range t.known {
-		if a == self {
-			joined = true
-		} else if len(out) < t.most {
-			out = append(out, a)
-		}
-	}
-	if !joined {
-		t.known = append(t.known, self)
-	}
-	return out
-}
-
-func (t *tracker) leave(self netip.AddrPort) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for i, a := range t.known {
-		if a == self {
-			t.known = append(t.known[:i], t.known[i+1:]...)
-			return
-		}
 	}
 }

@@ -79,6 +79,66 @@ func TestLost(t *testing.T) {
 	}
 }
 
+// sites is a fleet in three data centres with links at half the rate of a host.
+func sites() Options {
+	o := small()
+	o.MaxPeers, o.Pieces = 0, 96
+	o.Up = int64(o.Pieces*o.PieceLength) / 5
+	o.Place = func(host int) string { return []string{"fra", "nyc", "sin"}[max(host, 0)*3/18] }
+	o.WAN = o.Up / 2
+	o.Net.Latency = wanLatency
+	return o
+}
+
+// TestOneCopy: of each piece one copy comes into each data centre, though the
+// links are narrow, hosts start one after the other, and none of them knows
+// more than the tracker tells it. A few pieces may come twice, while those who
+// start find each other; and headers, haves and what has to be sent for another
+// data centre are counted too.
+func TestOneCopy(t *testing.T) {
+	for _, tt := range []struct {
+		name       string
+		change     func(*Options)
+		copies     float64
+		last, lost float64
+	}{
+		{"undisturbed", func(*Options) {}, 1.15, 1.8, 0},
+		{"staggered", func(o *Options) { o.Stagger = 300 * time.Millisecond }, 1.35, 2.2, 0},
+		{"a fast source", func(o *Options) { o.SourceUp = 4 * o.Up }, 1.15, 1.8, 0},
+		{"the source alone in its data centre", func(o *Options) {
+			place := o.Place
+			o.Place = func(host int) string {
+				if host < 0 {
+					return "build"
+				}
+				return place(host)
+			}
+		}, 1.15, 1.8, 0},
+		{"owners killed", func(o *Options) {
+			for _, host := range []int{7, 8, 13} {
+				o.Faults = append(o.Faults, Fault{At: 3 * time.Second, Host: host})
+			}
+		}, 1.25, 2.2, 3},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o := sites()
+			tt.change(&o)
+			r := simulate(t, o)
+			if r.Done != o.Hosts-int(tt.lost) {
+				t.Errorf("%d of %d hosts have everything", r.Done, o.Hosts)
+			}
+			for name, copies := range r.Into {
+				if name != "fra" && copies > tt.copies {
+					t.Errorf("%.3f copies came into %s, want at most %.2f", copies, name, tt.copies)
+				}
+			}
+			if got := r.Ratio(r.Last); got < 1 || got > tt.last {
+				t.Errorf("the last host took %.3f of the bound, want at most %.3f", got, tt.last)
+			}
+		})
+	}
+}
+
 // TestLimit ends a run that cannot end by itself.
 func TestLimit(t *testing.T) {
 	o := small()

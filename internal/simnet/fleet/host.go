@@ -13,6 +13,7 @@ import (
 	"shoal/internal/bt/swarm"
 	"shoal/internal/bt/wire"
 	"shoal/internal/simnet"
+	"shoal/internal/topology"
 )
 
 const (
@@ -28,6 +29,8 @@ type host struct {
 	index    int
 	id       [20]byte
 	sim      *simnet.Host
+	place    topology.Place
+	told     bool // the tracker has told it of a seed elsewhere; the tracker's
 	up, down int64
 	store    *store
 	start    time.Duration // after the fleet's
@@ -42,6 +45,15 @@ type host struct {
 }
 
 func (h *host) addr() netip.AddrPort { return netip.AddrPortFrom(h.sim.Addr(), port) }
+
+// Own is swarm.Places'.
+func (h *host) Own() topology.Place { return h.place }
+
+// Of is swarm.Places': a host believes what peers say of themselves.
+func (h *host) Of(_ netip.Addr, said topology.Place) topology.Place { return said }
+
+// complete tells whether the host has everything.
+func (h *host) complete() bool { return h.index < 0 || h.finished.Load() > 0 }
 
 // returns tells whether the host is there in the end.
 func (h *host) returns() bool {
@@ -88,7 +100,7 @@ func (h *host) live(ctx context.Context) {
 	o := swarm.Options{
 		Info: h.fleet.release.info, Hashes: h.fleet.release.hashes, Store: h.disk(ctx), Have: h.claims(),
 		PeerID: h.id, ListenPort: port, Client: "shoal simulated", MaxPeers: h.fleet.o.MaxPeers,
-		Budget: h.fleet.budget, Dial: h.sim.Dial, Log: h.fleet.log.With("host", h.index),
+		Budget: h.fleet.budget, Dial: h.sim.Dial, Places: h, Log: h.fleet.log.With("host", h.index),
 	}
 	engine, err := swarm.New(o)
 	if err != nil {
@@ -115,7 +127,7 @@ func (h *host) live(ctx context.Context) {
 		<-ctx.Done()
 		h.sim.Kill()
 		if !h.lost() {
-			h.fleet.tracker.leave(h.addr())
+			h.fleet.tracker.leave(h)
 		}
 	})
 	if err := engine.Run(ctx); err != nil {
@@ -158,7 +170,9 @@ func (h *host) announce(ctx context.Context, e *swarm.Torrent) {
 		if now := time.Now(); !now.Before(next) || e.Stats().Peers < fewPeers {
 			next = now.Add(h.fleet.o.Announce)
 			if !h.fleet.stage.trackerDead.Load() {
-				e.AddPeers(h.fleet.tracker.announce(h.addr()))
+				peers, members := h.fleet.tracker.announce(h, h.complete())
+				e.SetSite(h.addr(), members)
+				e.AddPeers(peers)
 			}
 		}
 		select {

@@ -17,6 +17,8 @@ import (
 // simnet.Options for these four), SHOAL_SIM_STAGGER (seconds),
 // SHOAL_SIM_PEERS (connections a host at most), SHOAL_SIM_FAULTS (any value: a
 // tenth at half rate, a tenth killed midway and back), SHOAL_SIM_SEED,
+// SHOAL_SIM_SITES (data centres, 1; the source is in the first) and SHOAL_SIM_WAN
+// (the rate of their links over that of a host, no limit),
 // SHOAL_SIM_LIMIT (line times after which it gives up, 20), and
 // SHOAL_SIM_QUIET (no line a second).
 func TestLarge(t *testing.T) {
@@ -41,6 +43,11 @@ func TestLarge(t *testing.T) {
 			o.Limit = time.Duration(variable(t, "LIMIT", 20) * variable(t, "LINE", 60) * float64(time.Second))
 			o.Stagger = time.Duration(variable(t, "STAGGER", 0) * float64(time.Second))
 			o.Seed = uint64(variable(t, "SEED", 1))
+			if sites := int(variable(t, "SITES", 1)); sites > 1 {
+				o.Place = func(host int) string { return fmt.Sprintf("dc%d", max(host, 0)*sites/o.Hosts+1) }
+				o.WAN = int64(float64(o.Up) * variable(t, "WAN", 0))
+				o.Net.Latency = wanLatency
+			}
 			if os.Getenv("SHOAL_SIM_FAULTS") != "" {
 				halfRateAndKilled(&o)
 			}
@@ -55,6 +62,14 @@ func TestLarge(t *testing.T) {
 			}
 		})
 	}
+}
+
+// wanLatency is 20 ms between data centres.
+func wanLatency(from, to string) time.Duration {
+	if from != to {
+		return 20 * time.Millisecond
+	}
+	return 100 * time.Microsecond
 }
 
 func variable(t *testing.T, name string, value float64) float64 {

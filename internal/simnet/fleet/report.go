@@ -3,6 +3,7 @@ package fleet
 import (
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -11,12 +12,13 @@ import (
 // Report is what a run has shown. Times are from the start of the run.
 type Report struct {
 	Bound                time.Duration
-	First, Median, Last  time.Duration // of the hosts that completed, faulted ones not counted
-	All                  time.Duration // the last of all hosts, faulted ones too
-	Hosts, Done, Faulted int           // hosts; complete; that were killed at some time
-	SourceCopies         float64       // bytes that the source sent, headers and all, in contents
-	Wasted               float64       // payload that was of no use: came twice, unasked or bad, in contents a host
-	Overhead             float64       // bytes received beside the content, in contents a host
+	First, Median, Last  time.Duration      // of the hosts that completed, faulted ones not counted
+	All                  time.Duration      // the last of all hosts, faulted ones too
+	Hosts, Done, Faulted int                // hosts; complete; that were killed at some time
+	SourceCopies         float64            // bytes that the source sent, headers and all, in contents
+	Into                 map[string]float64 // data centre: bytes that came over its WAN link, headers and all, in contents
+	Wasted               float64            // payload that was of no use: came twice, unasked or bad, in contents a host
+	Overhead             float64            // bytes received beside the content, in contents a host
 	Finished             []time.Duration
 	Seconds              []Second
 }
@@ -31,6 +33,9 @@ type Second struct {
 	Least  float64 // share of its pieces that the host with the fewest has
 	Done   int     // hosts that were complete at its end
 	Peers  float64 // connections a host
+	// Links are the WAN links of the data centres in the order of their names,
+	// out and in; none when all hosts are in one, or they have no limit.
+	Links [][2]float64
 }
 
 // bound is the fluid bound: the earliest time at which all hosts of which
@@ -60,6 +65,9 @@ func (f *fleet) bound(counts func(*host) bool) time.Duration {
 		rate += float64(h.up)
 		debt += float64(h.up) * h.start.Seconds()
 		at = debt / rate
+	}
+	if f.o.WAN > 0 && f.o.Place != nil {
+		bound = max(bound, size/float64(f.o.WAN))
 	}
 	return time.Duration(max(bound, at) * 1e9)
 }
@@ -100,6 +108,13 @@ func (f *fleet) report(seconds []Second) *Report {
 	}
 	sent, _ := f.source.sim.Traffic()
 	r.SourceCopies = float64(sent) / size
+	if f.o.Place != nil {
+		r.Into = map[string]float64{}
+		for _, h := range f.hosts {
+			_, in := f.net.Place(h.place.Datacenter).Traffic()
+			r.Into[h.place.Datacenter] = float64(in) / size
+		}
+	}
 	r.Wasted = wasted / size / float64(len(f.hosts))
 	r.Overhead = received / size / float64(len(f.hosts))
 	return r
@@ -110,17 +125,25 @@ func (r *Report) Ratio(t time.Duration) float64 { return t.Seconds() / r.Bound.S
 
 // String is the report in one line.
 func (r *Report) String() string {
-	return fmt.Sprintf("%d of %d done, bound %.2fs: first %.3f median %.3f last %.3f all %.3f, source %.2f copies, wasted %.2f%%, overhead %.2f%%",
+	text := fmt.Sprintf("%d of %d done, bound %.2fs: first %.3f median %.3f last %.3f all %.3f, source %.2f copies, wasted %.2f%%, overhead %.2f%%",
 		r.Done, r.Hosts, r.Bound.Seconds(), r.Ratio(r.First), r.Ratio(r.Median), r.Ratio(r.Last), r.Ratio(r.All),
 		r.SourceCopies, 100*r.Wasted, 100*r.Overhead)
+	for _, name := range slices.Sorted(maps.Keys(r.Into)) {
+		text += fmt.Sprintf(", into %s %.3f", name, r.Into[name])
+	}
+	return text
 }
 
 // Print writes a table with a line a second.
 func (r *Report) Print(w io.Writer) {
 	fmt.Fprintln(w, "second  source  up    down  have   least  peers  done")
 	for i, s := range r.Seconds {
-		fmt.Fprintf(w, "%6d  %4.0f%%  %4.0f%%  %4.0f%%  %5.1f%%  %5.1f%%  %5.1f  %d\n",
+		fmt.Fprintf(w, "%6d  %4.0f%%  %4.0f%%  %4.0f%%  %5.1f%%  %5.1f%%  %5.1f  %4d",
 			i+1, 100*s.Source, 100*s.Up, 100*s.Down, 100*s.Have, 100*s.Least, s.Peers, s.Done)
+		for _, l := range s.Links {
+			fmt.Fprintf(w, "  %3.0f>%3.0f", 100*l[0], 100*l[1])
+		}
+		fmt.Fprintln(w)
 	}
 }
 
@@ -129,6 +152,7 @@ type sample struct {
 	source   int64
 	up, down []int64
 	done     []bool
+	links    [][2]int64
 }
 
 func (f *fleet) sample() sample {
@@ -138,6 +162,10 @@ func (f *fleet) sample() sample {
 		up, down := h.sim.Traffic()
 		s.up, s.down = append(s.up, up), append(s.down, down)
 		s.done = append(s.done, h.finished.Load() > 0)
+	}
+	for _, name := range f.sites {
+		out, in := f.net.Place(name).Traffic()
+		s.links = append(s.links, [2]int64{out, in})
 	}
 	return s
 }
@@ -163,6 +191,10 @@ func (f *fleet) second(a, b sample) Second {
 		}
 	}
 	x.Up = up / upMax
+	for i := range b.links {
+		wan := float64(f.o.WAN)
+		x.Links = append(x.Links, [2]float64{float64(b.links[i][0]-a.links[i][0]) / wan, float64(b.links[i][1]-a.links[i][1]) / wan})
+	}
 	if downMax > 0 {
 		x.Down = down / downMax
 	}

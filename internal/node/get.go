@@ -101,6 +101,10 @@ func (p *process) with(ctx context.Context, work func(context.Context) error) er
 			return nil
 		})
 	}
+	g.Go(func() error {
+		fitProcessors(accepting)
+		return nil
+	})
 	if p.Yield {
 		g.Go(func() error {
 			p.govern(accepting)

@@ -115,7 +115,6 @@ func (e named) apply(s *state) {
 		}
 	}
 	im.stale = true
-	s.locateAll() // who says this has learnt where everybody is
 }
 
 // SetSite tells the torrent who belongs to our data centre, by the addresses at

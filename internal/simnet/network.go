@@ -28,6 +28,9 @@ type Options struct {
 	FIFO bool
 	// Resolution is the grain of time; 0: 250 µs.
 	Resolution time.Duration
+	// WAN is the rate of each place's link to the others in bytes a second, each
+	// way, until its SetRates; 0 is no limit.
+	WAN int64
 	// Latency is the time one way between two places; nil: 100 µs.
 	Latency func(from, to string) time.Duration
 }

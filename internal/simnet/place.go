@@ -26,6 +26,7 @@ func (n *Network) placeLocked(name string) *Place {
 	p := n.places[name]
 	if p == nil {
 		p = &Place{net: n, name: name}
+		p.out.rate, p.in.rate = n.o.WAN, n.o.WAN
 		n.places[name] = p
 	}
 	return p
@@ -35,7 +36,7 @@ func (n *Network) placeLocked(name string) *Place {
 func (p *Place) Name() string { return p.name }
 
 // SetRates limits the WAN link, out of the place and into it, in bytes a
-// second; 0, where all places begin, is no limit.
+// second; 0 is no limit.
 func (p *Place) SetRates(out, in int64) {
 	p.net.order(func() { p.out.rate, p.in.rate = out, in })
 }

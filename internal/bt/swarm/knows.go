@@ -36,7 +36,7 @@ func (e gotHaves) apply(s *state) {
 	for _, i := range e.pieces {
 		if !p.has.Has(int(i)) {
 			p.has.Set(int(i))
-			if !p.whole { // those raise all counts alike, so they are left out
+			if !p.whole && !p.unheard { // those raise all counts alike, so they are left out
 				s.count(p, i, 1)
 			}
 			if s.have.Has(int(i)) {

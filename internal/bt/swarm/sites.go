@@ -46,11 +46,11 @@ func (s *state) settle(p *peer) {
 		defer s.review()
 	}
 	whole := p.seed() || p.ext.Shoal.Source // a source that hides its pieces is there for its own site
-	if p.settled && at == p.site && whole == p.whole {
+	if p.settled && at == p.site && whole == p.whole && p.mute == p.unheard {
 		return
 	}
 	s.unsettle(p)
-	p.site, p.whole, p.settled = at, whole, true
+	p.site, p.whole, p.unheard, p.settled = at, whole, p.mute, true
 	s.tally(p, 1)
 }
 
@@ -76,6 +76,9 @@ func (s *state) tally(p *peer, delta int) {
 	s.imports.stale = true
 	if p.site != nil {
 		p.site.peers += delta
+	}
+	if p.unheard {
+		return
 	}
 	if !p.whole {
 		for i := p.has.Next(0); i >= 0; i = p.has.Next(i + 1) {

@@ -72,10 +72,8 @@ type Options struct {
 	Leave    bool // hosts leave when they have everything
 	MaxPeers int  // of a host; 0: the engine's default
 	// Place is the data centre of a host, the source's (-1) too; nil: all are in
-	// one. WAN is the rate of each one's link to the others in bytes a second,
-	// each way; 0: no limit.
+	// one.
 	Place func(host int) string
-	WAN   int64
 	Net   simnet.Options
 	// Limit ends the run when not all are done; 0: 20 times the bound.
 	Limit time.Duration
@@ -206,8 +204,7 @@ func (f *fleet) newHost(i int, rng *rand.Rand) (*host, error) {
 	if err != nil {
 		return nil, err
 	}
-	if f.o.Place != nil && f.o.WAN > 0 {
-		f.net.Place(place).SetRates(f.o.WAN, f.o.WAN)
+	if f.o.Place != nil && f.o.Net.WAN > 0 {
 		if at, had := slices.BinarySearch(f.sites, place); !had {
 			f.sites = slices.Insert(f.sites, at, place)
 		}

@@ -85,7 +85,7 @@ func sites() Options {
 	o.MaxPeers, o.Pieces = 0, 96
 	o.Up = int64(o.Pieces*o.PieceLength) / 5
 	o.Place = func(host int) string { return []string{"fra", "nyc", "sin"}[max(host, 0)*3/18] }
-	o.WAN = o.Up / 2
+	o.Net.WAN = o.Up / 2
 	o.Net.Latency = wanLatency
 	return o
 }

@@ -45,7 +45,7 @@ func TestLarge(t *testing.T) {
 			o.Seed = uint64(variable(t, "SEED", 1))
 			if sites := int(variable(t, "SITES", 1)); sites > 1 {
 				o.Place = func(host int) string { return fmt.Sprintf("dc%d", max(host, 0)*sites/o.Hosts+1) }
-				o.WAN = int64(float64(o.Up) * variable(t, "WAN", 0))
+				o.Net.WAN = int64(float64(o.Up) * variable(t, "WAN", 0))
 				o.Net.Latency = wanLatency
 			}
 			if os.Getenv("SHOAL_SIM_FAULTS") != "" {

@@ -66,8 +66,8 @@ func (f *fleet) bound(counts func(*host) bool) time.Duration {
 		debt += float64(h.up) * h.start.Seconds()
 		at = debt / rate
 	}
-	if f.o.WAN > 0 && f.o.Place != nil {
-		bound = max(bound, size/float64(f.o.WAN))
+	if f.o.Net.WAN > 0 && f.o.Place != nil {
+		bound = max(bound, size/float64(f.o.Net.WAN))
 	}
 	return time.Duration(max(bound, at) * 1e9)
 }
@@ -192,7 +192,7 @@ func (f *fleet) second(a, b sample) Second {
 	}
 	x.Up = up / upMax
 	for i := range b.links {
-		wan := float64(f.o.WAN)
+		wan := float64(f.o.Net.WAN)
 		x.Links = append(x.Links, [2]float64{float64(b.links[i][0]-a.links[i][0]) / wan, float64(b.links[i][1]-a.links[i][1]) / wan})
 	}
 	if downMax > 0 {

@@ -20,6 +20,7 @@ func TestTakeover(t *testing.T) {
 				store := fleetstore.NewMemory()
 				doomed := newMortal(store, -1, false)
 				first := usual(t, doomed, "s1")
+				time.Sleep(5 * time.Second) // the second one must not be quicker
 				second := usual(t, store, "s2")
 				ctx := as(t.Context(), "kim", shoal.Admin)
 				time.Sleep(30 * time.Second)

@@ -207,6 +207,12 @@ func (s *state) unstick() {
 		}
 		idle := s.now.Sub(time.Unix(0, p.link.fetch.progress.Load()))
 		switch {
+		case idle > leastStall:
+			s.doubt(p, true)
+		case idle < stalledAfter && p.losses < badLimit:
+			s.doubt(p, false)
+		}
+		switch {
 		case idle > hopeless:
 			s.drop(p, errSnub)
 		case idle > snubAfter && !p.shoal:

@@ -20,8 +20,6 @@ const (
 	turnAside  = 2 * time.Second  // with nothing to import that is ours to import first
 	leastStall = 5 * time.Second  // a piece that does not move is asked for elsewhere
 	lastStall  = 2 * time.Second  // the same when nothing else is left to fetch
-	muteAfter  = 2 * time.Second  // with nothing coming from anybody
-	muteRest   = 10 * time.Second // until it is asked again
 	mostStall  = time.Minute      // at the latest
 	takeOver   = 2 * time.Second  // later still, for each rank below the owner
 	settled    = time.Second      // after which a source knows who is near

@@ -36,7 +36,7 @@ func (e gotHaves) apply(s *state) {
 	for _, i := range e.pieces {
 		if !p.has.Has(int(i)) {
 			p.has.Set(int(i))
-			if !p.whole && !p.unheard { // those raise all counts alike, so they are left out
+			if !p.whole { // those raise all counts alike, so they are left out
 				s.count(p, i, 1)
 			}
 			if s.have.Has(int(i)) {
@@ -65,6 +65,9 @@ func (e lost) apply(s *state) {
 	has := p.has.Clone()
 	has.Clear(int(e.piece))
 	gotBitfield{p, has}.apply(s)
+	if p.losses++; p.losses >= badLimit {
+		s.doubt(p, true)
+	}
 }
 
 // heard goes on after a peer's pieces have changed.

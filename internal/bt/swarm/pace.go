@@ -37,27 +37,6 @@ func (p *pace) patience(last bool) time.Duration {
 	return min(d<<min(p.failures, 4), mostStall)
 }
 
-// listen finds out whether a peer of our site that has what we want gives
-// anything at all. As long as somebody does, it may only be busy; but who has us
-// wait with nothing else to do, as one whose disk hangs, must not keep our
-// site from bringing in what it says to have.
-func (s *state) listen(p *peer) {
-	came := p.link.conn.Received()
-	ours := p.licence > 0 && p.pieces == 0 // we do not ask
-	if came != p.came || p.heardAt.IsZero() || !p.wanted || ours || s.sums.downRate.rate > 1 && !p.mute {
-		p.came, p.heardAt, p.mute = came, s.now, p.mute && came == p.came
-		s.settle(p)
-		return
-	}
-	idle := s.now.Sub(time.Unix(0, p.link.fetch.progress.Load())) > muteAfter
-	if p.site == nil && len(s.imports.sites) > 0 && s.now.Sub(p.heardAt) > muteAfter && (!p.mute || p.pieces > 0 && idle) {
-		p.mute = true
-		s.settle(p)
-		p.holdUntil = s.now.Add(muteRest)
-		s.releaseJobs(p)
-	}
-}
-
 // recall takes a piece that we import back from peers that send nothing of it
 // for much longer than pieces take: what crosses the WAN is asked for once, and
 // whoever has the next turn for us is asked then.

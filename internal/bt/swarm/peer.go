@@ -84,12 +84,10 @@ type serving struct {
 type conduct struct {
 	settled bool // its pieces are counted in its site
 	whole   bool // as of one that has them all
-	unheard bool // or not at all, because it is
-	mute    bool // it has let us wait too long: see listen
-	heardAt time.Time
-	came    int64 // payload by then
-	bad     int   // damaged pieces that it alone has sent
-	reports int   // pieces of ours that it called damaged
+	silent  bool // it sends nothing of what it claims: in its site it counts for nothing
+	losses  int  // pieces that it had and has not
+	bad     int  // damaged pieces that it alone has sent
+	reports int  // pieces of ours that it called damaged
 }
 
 func (p *peer) send(add func([]byte) []byte) { p.link.conn.Send(add) }

@@ -46,11 +46,11 @@ func (s *state) settle(p *peer) {
 		defer s.review()
 	}
 	whole := p.seed() || p.ext.Shoal.Source // a source that hides its pieces is there for its own site
-	if p.settled && at == p.site && whole == p.whole && p.mute == p.unheard {
+	if p.settled && at == p.site && whole == p.whole {
 		return
 	}
 	s.unsettle(p)
-	p.site, p.whole, p.unheard, p.settled = at, whole, p.mute, true
+	p.site, p.whole, p.settled = at, whole, true
 	s.tally(p, 1)
 }
 
@@ -71,13 +71,25 @@ func (s *state) unsettle(p *peer) {
 	}
 }
 
+// doubt lets a peer count for nothing in its site, or for what it has again: a
+// seed that hangs must not keep its data centre from bringing pieces in.
+func (s *state) doubt(p *peer, silent bool) {
+	if p.silent == silent || p.gone {
+		return
+	}
+	s.o.Log.Debug("what a peer claims counts", "peer", p.link.addr, "counts", !silent)
+	s.unsettle(p)
+	p.silent = silent
+	s.settle(p)
+}
+
 // tally counts all pieces of a peer.
 func (s *state) tally(p *peer, delta int) {
 	s.imports.stale = true
 	if p.site != nil {
 		p.site.peers += delta
 	}
-	if p.unheard {
+	if p.silent {
 		return
 	}
 	if !p.whole {
@@ -98,6 +110,9 @@ func (s *state) tally(p *peer, delta int) {
 
 // count counts one piece of a peer that lacks others.
 func (s *state) count(p *peer, piece uint32, delta int) {
+	if p.silent {
+		return
+	}
 	if p.site == nil {
 		s.pick.Add(piece, delta)
 	} else {

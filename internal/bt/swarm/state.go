@@ -207,7 +207,6 @@ func (s *state) everySecond() {
 			s.sharePeers(p)
 		}
 		s.updateInterest(p)
-		s.listen(p)
 		if p.down.rate > 0 || p.up.rate > 0 || p.rtt == 0 {
 			p.rtt = time.Duration(p.link.conn.RTT()) * time.Microsecond
 		}

@@ -33,6 +33,8 @@ func TestFaults(t *testing.T) {
 		t.Fatal("the undisturbed run does not end")
 	}
 	midway := undisturbed.Last / 2
+	// A host of one's own data centre that claims everything is believed for so long: then pieces come over the WAN again.
+	const found = 5 * time.Second
 	for _, tt := range []struct {
 		name   string
 		change func(*Options)
@@ -66,8 +68,8 @@ func TestFaults(t *testing.T) {
 			}
 		}, 0, 10 * time.Second},
 		{"a host accepts and never sends", odd(4, Mute), 1, 0},
-		{"a host claims everything and its disk hangs", odd(4, Hung), 1, 25 * time.Second},
-		{"a host claims everything and has nothing", odd(4, Empty), 1, 10 * time.Second},
+		{"a host claims everything and its disk hangs", odd(4, Hung), 1, found},
+		{"a host claims everything and has nothing", odd(4, Empty), 1, found},
 		{"a host claims everything and sends junk", odd(4, Junk), 1, 0},
 		{"a host asks for nothing", odd(4, Idle), 1, 0},
 	} {

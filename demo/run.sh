@@ -8,7 +8,7 @@
 # The server, each host's agent and each push are processes of their own on addresses of 127.0.0.0/8. Everything lives
 # in one temporary folder with two releases for each host, and is gone at the end however that comes. The folder is in
 # $TMPDIR if that is set, else in memory (/dev/shm) if there is plenty, so that a slow disk is not what you watch, else
-# in /tmp. Needs Linux, bash 5, coreutils and findutils; the comparison uses find and sha256sum, not shoal.
+# in /tmp. Needs Linux, bash 5, coreutils, findutils and grep; the comparison uses find and sha256sum, not shoal.
 # Exit code 0: the second release was rolled back everywhere, and every host runs exactly the tree of the first.
 set -euo pipefail
 export LC_ALL=C
@@ -183,18 +183,17 @@ all_online() { (($(SHOAL_TOKEN=$SHOAL_TOKEN "$SHOAL" hosts | grep -c " online ")
 
 # push VERSION DIR ARGS...: pushes and follows; what the pushing process has sent is in pushed, its exit code in code
 push() {
-	local version=$1 dir=$2 n
+	local version=$1 dir=$2 n pid limit=$(($(now_ms) + DEMO_TIMEOUT * 1000))
 	shift 2
-	SHOAL_TOKEN=$SHOAL_TOKEN timeout "$DEMO_TIMEOUT" "$SHOAL" push "$dir" --app web --version "$version" --to role=web --listen "$net.251:$peer_port" \
+	SHOAL_TOKEN=$SHOAL_TOKEN "$SHOAL" push "$dir" --app web --version "$version" --to role=web --listen "$net.251:$peer_port" \
 		--control none --log-level error "$@" &
-	local pid=$!
+	pid=$!
 	pids+=("$pid")
 	pushed=0 code=0
-	local child=''
 	while kill -0 "$pid" 2>/dev/null; do
-		[[ -n $child ]] || child=$(pgrep -P "$pid" | head -n 1) || true
-		n=$(sent "${child:-$pid}" 2>/dev/null || echo 0)
+		n=$(sent "$pid" 2>/dev/null || echo 0)
 		((n <= pushed)) || pushed=$n
+		(($(now_ms) < limit)) || fail "the push of $version is not over after $DEMO_TIMEOUT seconds"
 		sleep 0.1
 	done
 	wait "$pid" || code=$?

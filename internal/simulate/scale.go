@@ -16,12 +16,12 @@ type Scale struct {
 const (
 	simPiece  = 32 << 10
 	minPieces = 128
-	maxPieces = 512
+	maxPieces = 256
 	// pieceHosts is how many times a piece may come to a host: the work of a run.
-	pieceHosts = 150_000
+	pieceHosts = 20_000
 	// hostSeconds is for how long all hosts together may live: engines look ten
 	// times a second at what they do.
-	hostSeconds = 15_000
+	hostSeconds = 3_000
 	minSeconds  = 15.0
 	maxSeconds  = 60.0
 )

@@ -249,7 +249,8 @@ table() {
 	printf '  %-14s %s\n' \
 		"content" "$(size "$bytes"), $files files" \
 		"first staged" "$(seconds "${staged[0]}") after the push began to hash" \
-		"last staged" "$(seconds "$last")" \
+		"median staged" "$(seconds "${staged[n / 2]}")" \
+		"last staged" "$(seconds "$last"), $(size $((last > 0 ? bytes * n / last * 1000 : 0)))/s to all hosts together" \
 		"first live" "$(seconds "${live[0]}")" \
 		"last live" "$(seconds "${live[n - 1]}")" \
 		"sources sent" "$(printf '%d.%02d' $((copies / 100)) $((copies % 100))) copies ($(size "$pushed_first") from the pushing host, $(size "$server_sent") from the server)" \

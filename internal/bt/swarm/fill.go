@@ -195,11 +195,8 @@ func (s *state) unstick() {
 		return
 	}
 	for piece, a := range s.prog {
-		stalled := s.stalled(a)
-		s.stuck = s.stuck || stalled
-		if stalled {
-			s.recall(piece, a)
-		}
+		s.stuck = s.stuck || s.stalled(a)
+		s.recall(piece, a)
 	}
 	for p := range s.peers {
 		if p.link.fetch.outstanding() == 0 {

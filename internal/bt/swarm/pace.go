@@ -37,17 +37,19 @@ func (p *pace) patience(last bool) time.Duration {
 	return min(d<<min(p.failures, 4), mostStall)
 }
 
-// recall takes a piece that we import back from peers that send nothing of it
-// for much longer than pieces take: what crosses the WAN is asked for once, and
-// whoever has the next turn for us is asked then.
+// recall takes a piece that we import back from peers that send nothing of it,
+// or hardly anything, for much longer than pieces take: what crosses the WAN is
+// asked for once, and whoever has the next turn for us is asked for the rest. A
+// connection that has met much loss may crawl long after the link is free.
 func (s *state) recall(piece metainfo.Piece, a *active) {
 	if !s.comesFromAbroad(a) {
 		return
 	}
 	im := &s.imports
 	patience := im.pace.patience(im.pick.Len() == 0)
+	crawls := s.now.Sub(a.since) > 2*patience
 	for _, p := range a.by {
-		if s.now.Sub(time.Unix(0, p.link.fetch.progress.Load())) < patience {
+		if !crawls && s.now.Sub(time.Unix(0, p.link.fetch.progress.Load())) < patience {
 			return
 		}
 	}
@@ -58,6 +60,10 @@ func (s *state) recall(piece metainfo.Piece, a *active) {
 	}
 	s.o.Log.Debug("a piece does not come over the WAN: asking elsewhere", "piece", piece, "peer", a.by[0].link.addr, "after", patience)
 	a.by = nil
-	im.pace.failed(s.now.Sub(a.since))
+	if crawls { // which says nothing of the link
+		im.pace.failed(0)
+	} else {
+		im.pace.failed(s.now.Sub(a.since))
+	}
 	s.orphaned(piece, a)
 }

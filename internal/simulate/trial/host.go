@@ -98,11 +98,6 @@ func (h *host) await(ctx context.Context, e *swarm.Torrent) {
 	}
 }
 
-// sited is an engine that wants to know who belongs to its data centre.
-type sited interface {
-	SetSite(self netip.AddrPort, members []netip.AddrPort)
-}
-
 // announce asks the tracker for peers, as the node would.
 func (h *host) announce(ctx context.Context, e *swarm.Torrent) {
 	var next time.Time
@@ -110,9 +105,7 @@ func (h *host) announce(ctx context.Context, e *swarm.Torrent) {
 		if now := time.Now(); !now.Before(next) || e.Stats().Peers < fewPeers {
 			next = now.Add(announceEvery)
 			if peers, members, ok := h.trial.tracker.announce(h); ok {
-				if s, wants := any(e).(sited); wants {
-					s.SetSite(h.addr(), members)
-				}
+				e.SetSite(h.addr(), members)
 				e.AddPeers(peers)
 			}
 		}

@@ -70,7 +70,7 @@ func (s *state) yield(piece uint32, to *peer) {
 		return
 	}
 	two := []owner.Key{owner.KeyOf(to.listen)}
-	if left := a.part.left(); owner.Rank(table.Self(), two, piece) > 0 && len(left) == 1 && left[0] == (span{0, a.part.size}) {
+	if owner.Rank(table.Self(), two, piece) > 0 && a.part.untouched() {
 		s.abandon(a.part)
 	}
 }

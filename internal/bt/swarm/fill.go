@@ -239,7 +239,7 @@ func (s *state) orphaned(piece metainfo.Piece, a *active) {
 	if len(a.by) > 0 || a.web != nil {
 		return
 	}
-	if left := a.part.left(); len(left) == 1 && left[0] == (span{0, a.part.size}) {
+	if a.part.untouched() {
 		s.abandonPiece(piece, a)
 		return
 	}

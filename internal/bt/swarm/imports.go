@@ -52,22 +52,31 @@ func newImports(n int, seed uint64) imports {
 		named: map[netip.AddrPort]bool{}, lost: map[netip.AddrPort]bool{}, claims: map[uint32]claim{},
 	}
 	for i := range n {
-		im.pick.Take(uint32(i))
-		im.sole.Take(uint32(i))
+		im.close(uint32(i))
 	}
 	return im
+}
+
+// close says that a piece is not to be imported.
+func (im *imports) close(piece uint32) {
+	im.pick.Take(piece)
+	im.sole.Take(piece)
 }
 
 // reconsider lets a piece be imported or not.
 func (s *state) reconsider(piece uint32) {
 	im := &s.imports
-	if len(im.sites) == 0 || !s.pick.Open(piece) || !s.importable(piece, im.level) {
-		im.pick.Take(piece)
-		im.sole.Take(piece)
+	if len(im.sites) == 0 || !s.pick.Open(piece) || !s.importable(piece) {
+		im.close(piece)
+		return
+	}
+	have, lack := s.holders(piece)
+	if im.level == 0 && !s.takesFirst(piece, have, lack) {
+		im.close(piece)
 		return
 	}
 	im.pick.Return(piece)
-	if have, _ := s.holders(piece); have < 2 {
+	if have < 2 {
 		im.sole.Return(piece)
 	} else {
 		im.sole.Take(piece)
@@ -81,8 +90,9 @@ func (s *state) review() {
 	}
 }
 
-// importable tells whether a missing piece is ours to bring in.
-func (s *state) importable(piece uint32, level int) bool {
+// importable tells whether a missing piece is ours to bring in, once it is our
+// site's turn.
+func (s *state) importable(piece uint32) bool {
 	im := &s.imports
 	if s.near(piece) {
 		return false
@@ -91,16 +101,15 @@ func (s *state) importable(piece uint32, level int) bool {
 		return false
 	}
 	if im.table != nil && !im.table.Owns(piece) {
-		return level > 1 && owner.Rank(im.table.Self(), im.table.Members(), piece) < level
+		return im.level > 1 && owner.Rank(im.table.Self(), im.table.Members(), piece) < im.level
 	}
-	return level > 0 || s.takesFirst(piece)
+	return true
 }
 
 // takesFirst tells whether our site need not wait for another one to take a
 // piece from the site that has it: then that site sends it over the WAN once,
 // and the others feed each other.
-func (s *state) takesFirst(piece uint32) bool {
-	have, lack := s.holders(piece)
+func (s *state) takesFirst(piece uint32, have int, lack []owner.Key) bool {
 	return have != 1 || owner.Rank(owner.SiteKey(s.conn.place.Datacenter), lack, piece) == 0
 }
 
@@ -129,8 +138,7 @@ func (s *state) pickFrom(p *peer) *picker.Picker {
 // take says that a piece is begun, and untake that it may be begun again.
 func (s *state) take(piece uint32) {
 	s.pick.Take(piece)
-	s.imports.pick.Take(piece)
-	s.imports.sole.Take(piece)
+	s.imports.close(piece)
 }
 
 func (s *state) untake(piece uint32) {

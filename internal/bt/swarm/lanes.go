@@ -84,7 +84,7 @@ func (s *state) late(p *peer) bool {
 	return s.now.Sub(p.lane.since) > 20*time.Millisecond+time.Duration(laneLate*should*1e9)
 }
 
-// left notes that a block is out of a peer's lane.
+// outOfLane notes that a block is out of a peer's lane.
 func (s *state) outOfLane(p *peer, b wire.Block) {
 	p.lane.blocks--
 	p.lane.bytes -= int64(b.Length)

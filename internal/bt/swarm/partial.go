@@ -117,6 +117,12 @@ func (a *partial) credit(who *link, s span) {
 	a.credits = append(a.credits, credit{who, s})
 }
 
+// untouched tells whether nothing of the piece has come.
+func (a *partial) untouched() bool {
+	left := a.left()
+	return len(left) == 1 && left[0] == span{0, a.size}
+}
+
 // left returns the bytes that are still missing.
 func (a *partial) left() []span {
 	a.mu.Lock()

@@ -134,6 +134,16 @@ func (f *fetcher) fastest() time.Duration {
 	return f.latency
 }
 
+// waiting is how long the oldest request has not been answered.
+func (f *fetcher) waiting(now time.Time) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.out) == 0 {
+		return 0
+	}
+	return now.Sub(f.out[0].at)
+}
+
 func (f *fetcher) outstanding() int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()

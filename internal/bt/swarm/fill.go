@@ -203,10 +203,12 @@ func (s *state) unstick() {
 			continue
 		}
 		idle := s.now.Sub(time.Unix(0, p.link.fetch.progress.Load()))
-		switch {
-		case idle > leastStall:
+		switch nothing := p.down.rate < 1; {
+		case nothing && p.site == nil && len(s.imports.sites) > 0 && p.link.fetch.waiting(s.now) > leastStall:
 			s.doubt(p, true)
-		case idle < stalledAfter && p.losses < badLimit:
+			p.holdUntil = s.now.Add(2 * leastStall)
+			s.releaseJobs(p) // so that what it was asked for may come from elsewhere
+		case !nothing && p.losses < badLimit:
 			s.doubt(p, false)
 		}
 		switch {

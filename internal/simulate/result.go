@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"shoal/internal/simulate/trial"
+	"shoal/internal/simnet/fleet"
 	"shoal/internal/topology"
 )
 
@@ -53,10 +53,10 @@ type Broken struct {
 	Since time.Duration // after the start
 }
 
-func (o *Options) result(r *trial.Report, s Scale, bound time.Duration) *Result {
+func (o *Options) result(r *fleet.Report, broken []Broken, s Scale, bound time.Duration) *Result {
 	out := &Result{
 		Size: o.Size, Bound: bound, First: s.time(r.First), Median: s.time(r.Median), Last: s.time(r.Last),
-		Hosts: r.Hosts, Done: r.Done, Scale: s, Notes: o.notes(s.time(r.Last)),
+		Hosts: r.Hosts, Done: r.Done, Scale: s, Broken: broken, Notes: o.notes(s.time(r.Last)),
 	}
 	for _, site := range o.Sites {
 		x := r.Sites[site.Name]
@@ -71,10 +71,7 @@ func (o *Options) result(r *trial.Report, s Scale, bound time.Duration) *Result 
 		out.Sites = append(out.Sites, sr)
 	}
 	for _, l := range o.links() {
-		out.Links = append(out.Links, LinkResult{l, o.rate(l), s.real(r.Flows[trial.Way{From: l.A, To: l.B}]), s.real(r.Flows[trial.Way{From: l.B, To: l.A}])})
-	}
-	for _, b := range r.Broken {
-		out.Broken = append(out.Broken, Broken{o.Failures[b.Index], s.time(b.Since)})
+		out.Links = append(out.Links, LinkResult{l, o.rate(l), s.real(r.Flows[fleet.Way{From: l.A, To: l.B}]), s.real(r.Flows[fleet.Way{From: l.B, To: l.A}])})
 	}
 	out.SourceCopies = float64(s.real(r.SourceSent)) / float64(o.Size)
 	return out

@@ -1,5 +1,5 @@
 // Package simulate predicts what a push costs before a byte moves: it runs the
-// real engine on every host of a fleet (simulate/trial), in a network made from
+// real engine on every host of a fleet (simnet/fleet), in a network made from
 // the topology file, in fake time, with fewer and smaller pieces, and scales
 // what it sees back to the real release.
 //
@@ -13,8 +13,9 @@ import (
 	"fmt"
 	"time"
 
+	"shoal/internal/simnet"
 	"shoal/internal/simnet/faketime"
-	"shoal/internal/simulate/trial"
+	"shoal/internal/simnet/fleet"
 	"shoal/internal/topology"
 )
 
@@ -39,22 +40,6 @@ type Options struct {
 	Scale      Scale         // zero fields are chosen
 	// Progress, if not nil, is told how far all hosts are together, from 0 to 1.
 	Progress func(have float64)
-}
-
-// What a Failure is of.
-const (
-	LinkFails       = trial.LinkFails
-	DatacenterFails = trial.DatacenterFails
-	TrackerFails    = trial.TrackerFails
-	SourceFails     = trial.SourceFails
-)
-
-// Failure is something that breaks midway.
-type Failure struct {
-	What string        // LinkFails, ...
-	Name string        // of the link (or A-B), or of the data centre
-	At   float64       // once the hosts together have this share of all bytes
-	For  time.Duration // how long; 0: for good
 }
 
 // OptionError says what is wrong with Options.
@@ -209,21 +194,16 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	bound := o.bound()
 	scale := o.Scale.choose(&o, bound)
 	small := o.small(scale, bound)
-	var report *trial.Report
+	script := &script{o: &o, scale: scale, real: ctx}
+	small.Script = script.run
+	var report *fleet.Report
 	var err error
 	faketime.Run(func() {
 		// ctx belongs to real time: waiting for it would stop the clock in here.
 		inside, cancel := context.WithCancel(context.Background())
 		defer cancel()
-		small.Watch = func(have float64) {
-			if o.Progress != nil {
-				o.Progress(have)
-			}
-			if ctx.Err() != nil {
-				cancel()
-			}
-		}
-		report, err = trial.Run(inside, small)
+		script.cancel = cancel
+		report, err = fleet.Run(inside, small)
 	})
 	if err == nil {
 		err = context.Cause(ctx)
@@ -231,14 +211,14 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := o.result(report, scale, bound)
+	r := o.result(report, script.broken, scale, bound)
 	r.Took = time.Since(began)
 	return r, nil
 }
 
 // small is the run in the small.
-func (o *Options) small(s Scale, bound time.Duration) trial.Options {
-	var at []string
+func (o *Options) small(s Scale, bound time.Duration) fleet.Options {
+	at := []string{o.Source}
 	for _, site := range o.Sites {
 		for range site.Hosts {
 			at = append(at, site.Name)
@@ -248,33 +228,29 @@ func (o *Options) small(s Scale, bound time.Duration) trial.Options {
 	for _, dc := range o.Topology.Datacenters() {
 		regions[dc.Name] = dc.Region
 	}
-	t := trial.Options{
-		At: at, Source: o.Source, HostRate: s.rate(o.HostRate), SourceRate: s.rate(o.SourceRate), Uplinks: map[string]int64{},
-		Pieces: s.Pieces, PieceLength: s.PieceLength, Seed: o.Seed,
+	latency := func(from, to string) time.Duration {
+		a, b := topology.Place{Datacenter: from, Region: regions[from]}, topology.Place{Datacenter: to, Region: regions[to]}
+		switch topology.Between(a, b) {
+		case topology.SameRegion:
+			return cmp.Or(o.Latency, NearLatency)
+		case topology.OtherRegion:
+			return cmp.Or(o.Latency, FarLatency)
+		}
+		return HomeLatency
+	}
+	return fleet.Options{
+		Hosts: len(at) - 1, Place: func(host int) string { return at[host+1] }, // the source is -1
+		Up: s.rate(o.HostRate), SourceUp: s.rate(o.SourceRate), Pieces: s.Pieces, PieceLength: s.PieceLength, Seed: o.Seed,
 		Limit: time.Duration(limitOver*bound.Seconds()/s.Time*1e9) + time.Minute,
-		Latency: func(from, to string) time.Duration {
-			a, b := topology.Place{Datacenter: from, Region: regions[from]}, topology.Place{Datacenter: to, Region: regions[to]}
-			switch topology.Between(a, b) {
-			case topology.SameRegion:
-				return cmp.Or(o.Latency, NearLatency)
-			case topology.OtherRegion:
-				return cmp.Or(o.Latency, FarLatency)
+		Net:   simnet.Options{Latency: latency},
+		Lines: func(n *simnet.Network) {
+			for _, name := range o.names() {
+				rate := s.rate(o.uplink(name))
+				n.Place(name).SetRates(rate, rate)
 			}
-			return HomeLatency
+			for _, l := range o.links() {
+				n.Link(l.A, l.B).SetRate(s.rate(o.rate(l)))
+			}
 		},
 	}
-	for _, name := range o.names() {
-		t.Uplinks[name] = s.rate(o.uplink(name))
-	}
-	for _, l := range o.links() {
-		t.Links = append(t.Links, trial.Link{A: l.A, B: l.B, Rate: s.rate(o.rate(l))})
-	}
-	for _, f := range o.Failures {
-		x := trial.Failure{What: f.What, A: f.Name, At: f.At, For: time.Duration(float64(f.For) / s.Time)}
-		if l, ok := o.link(f.Name); ok && f.What == LinkFails {
-			x.A, x.B = l.A, l.B
-		}
-		t.Failures = append(t.Failures, x)
-	}
-	return t
 }

@@ -100,6 +100,13 @@ func TestFailures(t *testing.T) {
 	if r.Done != 7 || r.Sites[2].Done != 0 || r.Sites[2].Last != 0 {
 		t.Errorf("%d hosts have everything, in nyc %+v", r.Done, r.Sites[2])
 	}
+	o.Failures = []Failure{{What: SourceFails, At: 0.05}} // what nobody has got by then, nobody gets
+	if r, err = Run(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if r.Done != 0 || len(r.Broken) != 1 || r.Broken[0].Since <= 0 {
+		t.Errorf("%d hosts have everything, broken %+v", r.Done, r.Broken)
+	}
 }
 
 func TestStop(t *testing.T) {

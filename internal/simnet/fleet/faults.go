@@ -12,6 +12,7 @@ import (
 	"shoal/internal/bt/bitfield"
 	"shoal/internal/bt/swarm"
 	"shoal/internal/bt/wire"
+	"shoal/internal/simnet"
 )
 
 // Oddity is what is wrong with a host from the start. It does not count as one
@@ -34,30 +35,32 @@ type Stage struct {
 	trackerDead atomic.Bool
 }
 
+// Network is what the fleet runs on.
+func (s *Stage) Network() *simnet.Network { return s.fleet.net }
+
 // KillSource kills the source for good.
 func (s *Stage) KillSource() { s.killSource() }
 
-// KillTracker lets nobody hear of anybody any more but from peers.
+// KillTracker lets nobody hear of anybody any more but from peers, until
+// HealTracker.
 func (s *Stage) KillTracker() { s.trackerDead.Store(true) }
 
-// Cut cuts a place off for a while.
-func (s *Stage) Cut(ctx context.Context, place string, d time.Duration) {
-	p := s.fleet.net.Place(place)
-	p.Cut()
-	defer p.Heal()
-	pause(ctx, d)
+// HealTracker ends KillTracker.
+func (s *Stage) HealTracker() { s.trackerDead.Store(false) }
+
+// Share is how much of all that they are to have the hosts have, from 0 to 1.
+func (s *Stage) Share() float64 {
+	have := 0
+	for _, h := range s.fleet.hosts {
+		have += h.store.count()
+	}
+	return float64(have) / float64(s.fleet.o.Pieces*len(s.fleet.hosts))
 }
 
 // Await returns when a share of all pieces of all hosts is there, false when ctx
 // has ended before.
 func (s *Stage) Await(ctx context.Context, share float64) bool {
-	return s.until(ctx, func() bool {
-		have := 0
-		for _, h := range s.fleet.hosts {
-			have += h.store.count()
-		}
-		return float64(have) >= share*float64(s.fleet.o.Pieces*len(s.fleet.hosts))
-	})
+	return s.until(ctx, func() bool { return s.Share() >= share })
 }
 
 // AwaitCopy returns when every piece is on a host that stays.
@@ -82,15 +85,15 @@ const lookEvery = 20 * time.Millisecond
 
 func (s *Stage) until(ctx context.Context, cond func() bool) bool {
 	for !cond() {
-		if !pause(ctx, lookEvery) {
+		if !Pause(ctx, lookEvery) {
 			return false
 		}
 	}
 	return true
 }
 
-// pause returns false when ctx ends before d has passed.
-func pause(ctx context.Context, d time.Duration) bool {
+// Pause lets d pass; false when ctx ended first.
+func Pause(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

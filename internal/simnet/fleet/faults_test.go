@@ -63,7 +63,10 @@ func TestFaults(t *testing.T) {
 		{"a data centre is cut off for 10 s", func(o *Options) {
 			o.Script = func(ctx context.Context, s *Stage) {
 				if s.Await(ctx, 0.3) {
-					s.Cut(ctx, "sin", 10*time.Second)
+					p := s.Network().Place("sin")
+					p.Cut()
+					defer p.Heal()
+					Pause(ctx, 10*time.Second)
 				}
 			}
 		}, 0, 10 * time.Second},

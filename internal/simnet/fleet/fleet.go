@@ -1,7 +1,8 @@
 // Package fleet runs a release to a fleet in a simulated network: a source
 // and N hosts, each the real engine (bt/swarm), and a tracker that hands out
 // addresses. It tells when each host had everything, against the fluid bound:
-// the time that no scheme on these links can beat.
+// the time that no scheme on these links can beat. Tests of the engine look at
+// it, and package simulate predicts pushes with it.
 //
 // The engine hashes and checks every byte, but nothing is kept: all hosts
 // share one copy of the content, and what they write is compared with it.
@@ -64,17 +65,15 @@ type Options struct {
 	Odd map[int]Oddity
 	// Script, if not nil, runs beside the fleet and does to it what a list of
 	// faults cannot say. It returns when ctx ends.
-	Script func(ctx context.Context, s *Stage)
-	// Handout is how many addresses the tracker gives at a time, 0: 50, and
-	// Announce how often a host asks it, 0: every 30 s.
-	Handout  int
-	Announce time.Duration
+	Script   func(ctx context.Context, s *Stage)
 	Leave    bool // hosts leave when they have everything
 	MaxPeers int  // of a host; 0: the engine's default
 	// Place is the data centre of a host, the source's (-1) too; nil: all are in
 	// one.
 	Place func(host int) string
 	Net   simnet.Options
+	// Lines, if not nil, gives places and links other rates than Net says.
+	Lines func(*simnet.Network)
 	// Limit ends the run when not all are done; 0: 20 times the bound.
 	Limit time.Duration
 	Seed  uint64 // of all chance outside of the engine
@@ -131,12 +130,6 @@ func (o *Options) check() error {
 	if o.SourceUp == 0 {
 		o.SourceUp = o.Up
 	}
-	if o.Handout == 0 {
-		o.Handout = 50
-	}
-	if o.Announce == 0 {
-		o.Announce = 30 * time.Second
-	}
 	if o.Net.Segment == 0 {
 		o.Net.Segment = min(max(o.PieceLength/8, 2<<10), 16<<10) + 512
 	}
@@ -161,7 +154,10 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		return nil, err
 	}
 	f.release.fail = f.fail
-	f.tracker = newTracker(o.Handout, o.Seed)
+	f.tracker = newTracker(o.Seed)
+	if o.Lines != nil {
+		o.Lines(f.net)
+	}
 	if err := f.addHosts(); err != nil {
 		return nil, err
 	}

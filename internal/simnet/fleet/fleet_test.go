@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"shoal/internal/bt/metainfo"
+	"shoal/internal/simnet"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -136,6 +139,45 @@ func TestOneCopy(t *testing.T) {
 				t.Errorf("the last host took %.3f of the bound, want at most %.3f", got, tt.last)
 			}
 		})
+	}
+}
+
+// TestFlows: what went each way is what came, over lines that were set by name.
+func TestFlows(t *testing.T) {
+	o := small()
+	o.Place = func(host int) string { return []string{"fra", "nyc"}[max(host, 0)*2/o.Hosts] }
+	o.Lines = func(n *simnet.Network) { n.Link("nyc", "fra").SetRate(o.Up / 2) }
+	r := simulate(t, o)
+	size := int64(o.Pieces * o.PieceLength)
+	var came int64
+	for _, n := range r.Flows {
+		came += n
+	}
+	if nyc := r.Sites["nyc"]; nyc.Hosts != 9 || nyc.Done != 9 || nyc.First > nyc.Median || nyc.Median > nyc.Last || nyc.Last > r.Last {
+		t.Errorf("nyc: %+v, all: %+v", nyc, r.Site)
+	}
+	if in := r.Flows[Way{"fra", "nyc"}]; in < size || float64(in) > r.Last.Seconds()*float64(o.Up/2) || came < 18*size || r.SourceSent < size {
+		t.Errorf("flows %v, the source sent %d", r.Flows, r.SourceSent)
+	}
+}
+
+// TestStore: what a host verifies is the release.
+func TestStore(t *testing.T) {
+	r, err := newRelease(2, 16<<10, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed := 0
+	r.fail = func(error) { failed++ }
+	s := newStore(r, false)
+	for at, b := range [][]byte{r.content[:16<<10], []byte("no such bytes")} {
+		if _, err := s.WriteAt(b, int64(at)<<14); err != nil {
+			t.Fatal(err)
+		}
+		s.MarkHave(metainfo.Piece(at))
+		if s.count() != at+1 || failed != at {
+			t.Errorf("%d pieces, %d of them not the release's", s.count(), failed)
+		}
 	}
 }
 

@@ -16,9 +16,11 @@ import (
 	"shoal/internal/topology"
 )
 
+// What package node does, too.
 const (
 	port           = 6881
 	handshakeLimit = 10 * time.Second
+	announceEvery  = 30 * time.Second
 	lonely         = 5 * time.Second // a host with few peers asks the tracker this often
 	fewPeers       = 4
 )
@@ -41,7 +43,7 @@ type host struct {
 	left     atomic.Bool  // it had everything and has left
 
 	mu    sync.Mutex
-	total swarm.Stats // of engines that have ended
+	total swarm.Stats // of engines that have ended: bytes only
 }
 
 func (h *host) addr() netip.AddrPort { return netip.AddrPortFrom(h.sim.Addr(), port) }
@@ -145,6 +147,13 @@ func (h *host) retire(e *swarm.Torrent) {
 	s := e.Stats()
 	h.total.Downloaded += s.Downloaded
 	h.total.Uploaded += s.Uploaded
+	if h.total.Traffic == nil {
+		h.total.Traffic = map[string]swarm.Traffic{}
+	}
+	for dc, t := range s.Traffic {
+		sum := h.total.Traffic[dc]
+		h.total.Traffic[dc] = swarm.Traffic{Up: sum.Up + t.Up, Down: sum.Down + t.Down}
+	}
 	h.engine.Store(nil)
 }
 
@@ -168,7 +177,7 @@ func (h *host) announce(ctx context.Context, e *swarm.Torrent) {
 	next := time.Now()
 	for {
 		if now := time.Now(); !now.Before(next) || e.Stats().Peers < fewPeers {
-			next = now.Add(h.fleet.o.Announce)
+			next = now.Add(announceEvery)
 			if !h.fleet.stage.trackerDead.Load() {
 				peers, members := h.fleet.tracker.announce(h, h.complete())
 				e.SetSite(h.addr(), members)

@@ -11,16 +11,46 @@ import (
 
 // Report is what a run has shown. Times are from the start of the run.
 type Report struct {
-	Bound                time.Duration
-	First, Median, Last  time.Duration      // of the hosts that completed, faulted ones not counted
-	All                  time.Duration      // the last of all hosts, faulted ones too
-	Hosts, Done, Faulted int                // hosts; complete; that were killed at some time
-	SourceCopies         float64            // bytes that the source sent, headers and all, in contents
-	Into                 map[string]float64 // data centre: bytes that came over its WAN link, headers and all, in contents
-	Wasted               float64            // payload that was of no use: came twice, unasked or bad, in contents a host
-	Overhead             float64            // bytes received beside the content, in contents a host
-	Finished             []time.Duration
-	Seconds              []Second
+	Site                            // the whole fleet
+	Sites        map[string]Site    // by data centre
+	Bound        time.Duration      // of healthy hosts
+	All          time.Duration      // the last of all hosts, faulted ones too
+	Faulted      int                // hosts that were killed at some time
+	SourceSent   int64              // bytes of content
+	SourceCopies float64            // bytes that the source sent, headers and all, in contents
+	Flows        map[Way]int64      // bytes of content between data centres, and inside of each, as receivers count
+	Into         map[string]float64 // data centre: bytes that came over its WAN link, headers and all, in contents
+	Wasted       float64            // payload that was of no use: came twice, unasked or bad, in contents a host
+	Overhead     float64            // bytes received beside the content, in contents a host
+	Seconds      []Second
+}
+
+// Way is a direction between two data centres.
+type Way struct{ From, To string }
+
+// Site is how some hosts have fared. Times are those of healthy hosts (they are
+// equal, and were never harmed), 0 if none of them has everything.
+type Site struct {
+	Hosts, Done         int
+	First, Median, Last time.Duration
+}
+
+func fared(hosts []*host) Site {
+	s := Site{Hosts: len(hosts)}
+	var at []time.Duration
+	for _, h := range hosts {
+		if d := h.finished.Load(); d > 0 && h.odd() == "" {
+			s.Done++
+			if h.healthy() {
+				at = append(at, time.Duration(d))
+			}
+		}
+	}
+	if n := len(at); n > 0 {
+		slices.Sort(at)
+		s.First, s.Median, s.Last = at[0], at[n/2], at[n-1]
+	}
+	return s
 }
 
 // Second tells how busy the links were in one second of the run, between 0
@@ -79,10 +109,19 @@ func (h *host) healthy() bool {
 }
 
 func (f *fleet) report(seconds []Second) *Report {
-	r := &Report{Bound: f.bound((*host).healthy), Hosts: len(f.hosts), Seconds: seconds}
+	r := &Report{
+		Site: fared(f.hosts), Sites: map[string]Site{}, Bound: f.bound((*host).healthy), SourceSent: f.source.total.Uploaded,
+		Flows: map[Way]int64{}, Seconds: seconds,
+	}
 	size := float64(len(f.release.content))
+	sites := map[string][]*host{}
 	var wasted, received float64
 	for _, h := range f.hosts {
+		at := h.place.Datacenter
+		sites[at] = append(sites[at], h)
+		for from, t := range h.total.Traffic {
+			r.Flows[Way{from, at}] += t.Down
+		}
 		if len(h.faults) > 0 {
 			r.Faulted++
 		}
@@ -92,27 +131,18 @@ func (f *fleet) report(seconds []Second) *Report {
 			continue
 		}
 		wasted += float64(h.total.Downloaded) - float64(h.store.bytes())
-		done := time.Duration(h.finished.Load())
-		if done == 0 {
-			continue
-		}
-		r.Done++
-		r.All = max(r.All, done)
-		if h.healthy() {
-			r.Finished = append(r.Finished, done)
-		}
-	}
-	if n := len(r.Finished); n > 0 {
-		slices.Sort(r.Finished)
-		r.First, r.Median, r.Last = r.Finished[0], r.Finished[n/2], r.Finished[n-1]
+		r.All = max(r.All, time.Duration(h.finished.Load()))
 	}
 	sent, _ := f.source.sim.Traffic()
 	r.SourceCopies = float64(sent) / size
 	if f.o.Place != nil {
 		r.Into = map[string]float64{}
-		for _, h := range f.hosts {
-			_, in := f.net.Place(h.place.Datacenter).Traffic()
-			r.Into[h.place.Datacenter] = float64(in) / size
+	}
+	for name, hosts := range sites {
+		r.Sites[name] = fared(hosts)
+		if r.Into != nil {
+			_, in := f.net.Place(name).Traffic()
+			r.Into[name] = float64(in) / size
 		}
 	}
 	r.Wasted = wasted / size / float64(len(f.hosts))

@@ -3,6 +3,7 @@ package fleet
 import (
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"shoal/internal/bt/tracker/handout"
@@ -11,16 +12,16 @@ import (
 // tracker introduces the hosts of a fleet by the policy of the real one.
 type tracker struct {
 	mu     sync.Mutex
-	most   int
 	rng    *rand.Rand
-	known  []*host  // nil: has left; the index is the slot
-	handed []uint32 // by slot
-	told   map[string]int
-	sites  []string // in the order in which they came
+	known  []*host          // nil: has left; the index is the slot
+	slots  map[*host]uint32 // of those that are there
+	handed []uint32         // by slot
+	told   map[string]int   // by data centre
+	sites  []string         // data centres in the order in which they came
 }
 
-func newTracker(most int, seed uint64) *tracker {
-	return &tracker{most: most, rng: rand.New(rand.NewPCG(seed, 1)), told: map[string]int{}}
+func newTracker(seed uint64) *tracker {
+	return &tracker{rng: rand.New(rand.NewPCG(seed, 1)), slots: map[*host]uint32{}, told: map[string]int{}}
 }
 
 // announce tells a host whom it may meet, and who else is in its data centre.
@@ -29,7 +30,7 @@ func (t *tracker) announce(h *host, seed bool) (peers, members []netip.AddrPort)
 	defer t.mu.Unlock()
 	slot := t.join(h)
 	sites, own := t.look()
-	a := handout.Asker{Site: own[h.place.Datacenter], Seed: seed, Shoal: true, Self: []uint32{slot}, Want: t.most, Told: h.told}
+	a := handout.Asker{Site: own[h.place.Datacenter], Seed: seed, Shoal: true, Self: []uint32{slot}, Want: handout.Default, Told: h.told}
 	slots, told := handout.Pick(nil, sites, t.handed, a, t.rng)
 	if told && !h.told {
 		h.told = true
@@ -46,19 +47,16 @@ func (t *tracker) announce(h *host, seed bool) (peers, members []netip.AddrPort)
 }
 
 func (t *tracker) join(h *host) (slot uint32) {
-	for i, k := range t.known {
-		if k == h {
-			return uint32(i)
-		}
+	slot, known := t.slots[h]
+	if known {
+		return slot
 	}
-	t.known, t.handed = append(t.known, h), append(t.handed, 0)
-	for _, name := range t.sites {
-		if name == h.place.Datacenter {
-			return uint32(len(t.known) - 1)
-		}
+	slot = uint32(len(t.known))
+	t.known, t.handed, t.slots[h] = append(t.known, h), append(t.handed, 0), slot
+	if !slices.Contains(t.sites, h.place.Datacenter) {
+		t.sites = append(t.sites, h.place.Datacenter)
 	}
-	t.sites = append(t.sites, h.place.Datacenter)
-	return uint32(len(t.known) - 1)
+	return slot
 }
 
 // look sorts the hosts by data centre, seeds first.
@@ -85,13 +83,14 @@ func (t *tracker) look() (sites []handout.Site, index map[string]int) {
 func (t *tracker) leave(h *host) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for i, k := range t.known {
-		if k == h {
-			t.known[i] = nil
-			if h.told {
-				h.told = false
-				t.told[h.place.Datacenter]--
-			}
-		}
+	slot, known := t.slots[h]
+	if !known {
+		return
+	}
+	delete(t.slots, h)
+	t.known[slot] = nil
+	if h.told {
+		h.told = false
+		t.told[h.place.Datacenter]--
 	}
 }

@@ -61,7 +61,10 @@ type Options struct {
 	Control                string // file name of the socket for shoal ctl; "": none
 	ControlOptional        bool   // go on when it cannot be made
 	MaxPeers               int    // connections a torrent; 0: the engine's default
-	Secure                 Secure // of the connections to peers, for example a *peertls.Guard; nil: plain
+	// Roomy lets the heap grow as the rest of the process needs: a limit that
+	// was made for swarms alone would have the garbage collector run all the time.
+	Roomy  bool
+	Secure Secure // of the connections to peers, for example a *peertls.Guard; nil: plain
 	// TrackerTLS is how to talk to the https tracker of a name or address; nil: as everybody does.
 	TrackerTLS func(host string) *tls.Config
 	Place      PlaceOptions
@@ -127,6 +130,9 @@ type process struct {
 // makeRoom widens the limit of memory by what a metafile needs, until the
 // returned function is called.
 func (p *process) makeRoom(meta *metainfo.Metafile) (leave func()) {
+	if p.Roomy {
+		return func() {}
+	}
 	n := heapPerMetafile * int64(len(meta.Info.Raw))
 	limitMemory(p.heap.Add(n))
 	return func() { limitMemory(p.heap.Add(-n)) }
@@ -171,7 +177,9 @@ func open(ctx context.Context, o Options) (*process, error) {
 	rand.Read(key[:])
 	p.key = binary.LittleEndian.Uint32(key[:])
 	p.heap.Store(bufferBudget + heapSpare)
-	limitMemory(p.heap.Load())
+	if !o.Roomy {
+		limitMemory(p.heap.Load())
+	}
 	o.Log.Debug("listening for peers", "addr", in.Addr(), "place", where.Own())
 	return p, nil
 }

@@ -224,6 +224,7 @@ func (s *server) run(ctx context.Context) error {
 	} else if err := s.JoinFleet(s.cert.Certificate, s.cert.Authorities); err != nil {
 		return err
 	}
+	s.Roomy = true // for as many hosts as there are
 	p, err := open(ctx, s.Options)
 	if err != nil {
 		return err

@@ -116,8 +116,8 @@ func (r *roster) hear(report shoal.Report, now time.Time) (news bool, err error)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	h := r.merge(rec)
-	if report.Session < rec.Session || !h.Hear(report, now) {
+	was := r.merge(rec)
+	if h := was; report.Session < rec.Session || !h.Hear(report, now) {
 		return false, nil
 	}
 	r.heard[report.Host] = heard{report: report, at: now}
@@ -125,7 +125,7 @@ func (r *roster) hear(report shoal.Report, now time.Time) (news bool, err error)
 		r.dirty[report.Host] = true
 		poke(r.news)
 	}
-	return decisive(report, h.Report) || decisive(report, rec.Report) || !rec.Host.Online(now), nil
+	return decisive(report, was.Report) || !was.Online(now), nil
 }
 
 // decisive tells that two reports differ in what rollouts decide on. Free disk

@@ -76,6 +76,13 @@ func (t *table[T]) size() int {
 	return len(t.rows)
 }
 
+// behind tells that the copy is older than a revision.
+func (t *table[T]) behind(key string, rev uint64) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.rows[key].rev < rev
+}
+
 // take puts what the store has into the copy, unless it is older.
 func (t *table[T]) take(key string, r row[T]) bool {
 	t.mu.Lock()
@@ -146,6 +153,9 @@ func (t *table[T]) watch(ctx context.Context, caught func(), news func(key strin
 			return nil
 		}
 		delete(unseen, ch.Key)
+		if !t.behind(ch.Key, ch.Revision) {
+			return nil // this server has put it itself, mostly: a large one takes a while to read
+		}
 		r := row[T]{rev: ch.Revision, gone: ch.Gone}
 		if !ch.Gone {
 			var err error

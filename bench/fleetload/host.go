@@ -48,11 +48,19 @@ type host struct {
 
 // newHost joins a host with a one-time token, as an agent does.
 func (l *load) newHost(ctx context.Context, name string, k key) (*host, error) {
-	secret, _, err := l.admin.CreateToken(ctx, shoal.Token{Name: name, Role: shoal.Joiner, Host: name, Expires: time.Now().Add(time.Hour)})
+	var secret string
+	var made shoal.Credentials
+	err := l.insist(ctx, func() (err error) {
+		secret, _, err = l.admin.CreateToken(ctx, shoal.Token{Name: name, Role: shoal.Joiner, Host: name, Expires: time.Now().Add(time.Hour)})
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	made, err := l.admin.Enroll(ctx, shoal.Enrollment{Host: name, Token: secret, CSR: k.csr})
+	err = l.insist(ctx, func() (err error) {
+		made, err = l.admin.Enroll(ctx, shoal.Enrollment{Host: name, Token: secret, CSR: k.csr})
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +70,9 @@ func (l *load) newHost(ctx context.Context, name string, k key) (*host, error) {
 	}
 	cert := &tls.Certificate{Certificate: [][]byte{block.Bytes}, PrivateKey: k.private}
 	h := &host{name: name}
-	h.client, err = api.NewClient(api.ClientOptions{Servers: []string{l.server}, Anchor: l.anchor, Certificate: func() (*tls.Certificate, error) { return cert, nil }})
+	h.client, err = api.NewClient(api.ClientOptions{
+		Servers: []string{l.server}, Anchor: l.anchor, Certificate: func() (*tls.Certificate, error) { return cert, nil }, Patient: true,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -73,6 +83,21 @@ func (l *load) newHost(ctx context.Context, name string, k key) (*host, error) {
 	h.report = shoal.Report{Host: name, Session: w.Session, Free: 1 << 40}
 	h.version.Store("")
 	return h, h.tell(ctx, func(*shoal.Report) {})
+}
+
+// insist calls again while no answer comes: the machine is shared, and ten
+// thousand handshakes at its cores are many. How often is told in the end.
+func (l *load) insist(ctx context.Context, call func() error) error {
+	for {
+		err := call()
+		if !errors.Is(err, shoal.ErrUnavailable) || ctx.Err() != nil {
+			return err
+		}
+		l.again.Add(1)
+		if err := sleep(ctx, time.Second); err != nil {
+			return err
+		}
+	}
 }
 
 // tell changes the report and sends it.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -28,6 +29,7 @@ type load struct {
 	admin  *api.Client
 	out    io.Writer
 	hosts  []*host
+	again  atomic.Int64 // calls that had to be made again
 }
 
 func (l *load) run(ctx context.Context) error {

@@ -98,3 +98,7 @@ func (h *Hashes) want(p Piece) (hash [hashSize]byte, whole bool) {
 
 // wantV1 is the SHA-1 of a piece.
 func (h *Hashes) wantV1(p Piece) [20]byte { return [20]byte(h.info.pieces[int(p)*20:]) }
+
+// MatchesSHA1 reports whether a piece has the SHA-1 that it must have, where
+// pieces are checked by SHA-1.
+func (h *Hashes) MatchesSHA1(p Piece, sum [20]byte) bool { return !h.v2 && sum == h.wantV1(p) }

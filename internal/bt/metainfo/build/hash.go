@@ -48,7 +48,7 @@ func hashTree(ctx context.Context, t *tree, info *metainfo.Info, draft *metainfo
 	h := &hasher{
 		tree: t, info: info, draft: draft, v1: info.HasV1(), v2: info.HasV2(),
 		layers: map[int][]byte{}, cores: make(chan struct{}, o.Threads),
-		jobPieces: int(max(1, jobBytes/info.PieceLength)),
+		jobPieces: int(max(2, jobBytes/info.PieceLength)),
 	}
 	if h.v1 {
 		draft.Pieces = make([]byte, 20*info.NumPieces())
@@ -162,6 +162,7 @@ type worker struct {
 	buf    []byte
 	sha1   hash.Hash
 	leaves []byte
+	twins  twins
 
 	file *os.File // open one
 	n    int      // its index, -1 for none
@@ -185,13 +186,18 @@ func (w *worker) close() {
 // job hashes the pieces from first up to end, and sees to it that each file was
 // the same before and after.
 func (w *worker) job(ctx context.Context, first, end int) error {
-	for p := first; p < end; p++ {
+	for p := first; p < end; {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
 		}
-		if err := w.piece(metainfo.Piece(p), end); err != nil {
+		n, err := w.twoPieces(metainfo.Piece(p), end)
+		if n == 0 && err == nil {
+			n, err = 1, w.piece(metainfo.Piece(p), end)
+		}
+		if err != nil {
 			return err
 		}
+		p += n
 	}
 	return w.leave()
 }
@@ -214,18 +220,23 @@ func (w *worker) piece(p metainfo.Piece, jobEnd int) error {
 	if w.h.v1 {
 		w.sha1.Sum(w.h.draft.Pieces[20*int(p) : 20*int(p) : 20*int(p)+20])
 	}
-	if !w.h.v2 {
-		return nil
+	if w.h.v2 {
+		w.putRoot(p, file, w.leaves)
 	}
+	return nil
+}
+
+// putRoot notes the v2 hash of a piece of a file.
+func (w *worker) putRoot(p metainfo.Piece, file int, leaves []byte) {
+	i := w.h.info
 	layer, long := w.h.layers[file]
-	root := metainfo.PieceRoot(w.leaves, i.PieceLength, !long)
+	root := metainfo.PieceRoot(leaves, i.PieceLength, !long)
 	if long {
 		start, _ := i.FilePieces(file)
 		copy(layer[int(p-start)*hashSize:], root[:])
 	} else {
 		i.Files[file].Root = root
 	}
-	return nil
 }
 
 // padding hashes zeros, for SHA-1 alone: trees have none.

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"crypto/sha1"
 	"errors"
 	"sync"
 
@@ -50,26 +51,43 @@ func (h *hashing) run(ctx context.Context) error {
 }
 
 func (h *hashing) work(ctx context.Context) error {
-	checker, buf := h.d.hashes.NewChecker(), make([]byte, hashBuffer)
+	w := hashWorker{d: h.d, checker: h.d.hashes.NewChecker(), buf: make([]byte, hashBuffer)}
 	for {
 		first, n := h.take()
 		if n == 0 {
 			return nil
 		}
 		h.readAhead(first + n)
-		for p := first; p < first+n; p++ {
+		for p, end := metainfo.Piece(first), metainfo.Piece(first+n); p < end; p++ {
 			if err := context.Cause(ctx); err != nil {
 				return err
 			}
-			if h.d.o.Pace != nil {
-				if err := h.d.o.Pace(ctx, int(h.d.info.PieceData(metainfo.Piece(p)))); err != nil {
+			if err := h.pace(ctx, p); err != nil {
+				return err
+			}
+			if p+1 < end && w.twins(p) {
+				if err := h.pace(ctx, p+1); err != nil {
 					return err
 				}
+				if both, done := w.hashTwins(p); done {
+					h.tell(p, both[0], nil)
+					p++
+					h.tell(p, both[1], nil)
+					continue
+				}
 			}
-			ok, err := h.d.hashPiece(checker, metainfo.Piece(p), buf)
-			h.tell(metainfo.Piece(p), ok, err)
+			ok, err := w.hashPiece(p)
+			h.tell(p, ok, err)
 		}
 	}
+}
+
+// pace asks whether a piece may be read now.
+func (h *hashing) pace(ctx context.Context, p metainfo.Piece) error {
+	if h.d.o.Pace == nil {
+		return nil
+	}
+	return h.d.o.Pace(ctx, int(h.d.info.PieceData(p)))
 }
 
 // take gives a worker the next run of neighbouring pieces.
@@ -80,7 +98,7 @@ func (h *hashing) take() (first, n int) {
 	if first < 0 {
 		return 0, 0
 	}
-	most := int(max(1, hashRun/h.d.info.PieceLength))
+	most := int(max(2, hashRun/h.d.info.PieceLength))
 	for n = 1; n < most && h.pieces.Has(first+n); n++ {
 	}
 	h.next = first + n
@@ -110,15 +128,24 @@ func (h *hashing) tell(p metainfo.Piece, ok bool, err error) {
 	}
 }
 
+// hashWorker is what one core hashes with.
+type hashWorker struct {
+	d       *Disk
+	checker *metainfo.Checker
+	buf     []byte
+	pair    metainfo.SHA1Pair
+}
+
 // hashPiece reads and verifies one piece.
-func (d *Disk) hashPiece(c *metainfo.Checker, p metainfo.Piece, buf []byte) (bool, error) {
+func (w *hashWorker) hashPiece(p metainfo.Piece) (bool, error) {
+	d, c := w.d, w.checker
 	if d.inHole(p) {
 		return d.zero.matches(p), nil
 	}
 	c.Reset(p)
 	start, size := d.info.PieceOffset(p), d.info.PieceData(p)
-	for off := int64(0); off < size; off += int64(len(buf)) {
-		part := buf[:min(int64(len(buf)), size-off)]
+	for off := int64(0); off < size; off += int64(len(w.buf)) {
+		part := w.buf[:min(int64(len(w.buf)), size-off)]
 		if _, err := d.ReadAt(part, start+off); err != nil {
 			return false, err
 		}
@@ -127,6 +154,32 @@ func (d *Disk) hashPiece(c *metainfo.Checker, p metainfo.Piece, buf []byte) (boo
 		}
 	}
 	return c.OK(), nil
+}
+
+// twins tells whether p and the piece behind it are faster to verify at once.
+func (w *hashWorker) twins(p metainfo.Piece) bool {
+	d := w.d
+	return !d.hashes.UsesV2() && metainfo.SHA1Pairs() && d.info.PieceLength%sha1.BlockSize == 0 &&
+		d.info.PieceSize(p+1) == d.info.PieceLength && !d.inHole(p) && !d.inHole(p+1)
+}
+
+// hashTwins reads and verifies p and the piece behind it, padding included. done is false if not
+// all could be read: then each has to be looked at alone.
+func (w *hashWorker) hashTwins(p metainfo.Piece) (ok [2]bool, done bool) {
+	d, length := w.d, w.d.info.PieceLength
+	w.pair.Reset()
+	for off := int64(0); off < length; off += hashBuffer / 2 {
+		size := min(length-off, hashBuffer/2)
+		parts := [2][]byte{w.buf[:size], w.buf[size : 2*size]}
+		for lane, part := range parts {
+			if _, err := d.ReadAt(part, d.info.PieceOffset(p)+int64(lane)*length+off); err != nil {
+				return ok, false
+			}
+		}
+		w.pair.Write(parts[0], parts[1])
+	}
+	a, b := w.pair.Sums()
+	return [2]bool{d.hashes.MatchesSHA1(p, a), d.hashes.MatchesSHA1(p+1, b)}, true
 }
 
 var errOrder = errors.New("storage: cannot happen: the checker refused bytes in order")

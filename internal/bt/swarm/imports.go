@@ -37,7 +37,6 @@ type imports struct {
 	claims  map[uint32]claim        // of others in our site
 	told    []uint32                // what we last claimed
 	toldAt  time.Time
-	pace    pace
 	level   int       // 0: what is ours to import first; 1: all that we own; more: what others own, down to that rank
 	idle    time.Time // since when there is nothing to import; zero: there is
 	checked time.Time
@@ -71,7 +70,7 @@ func (s *state) reconsider(piece uint32) {
 		return
 	}
 	have, lack := s.holders(piece)
-	if im.level == 0 && !s.takesFirst(piece, have, lack) {
+	if !s.takesFirst(piece, have, lack) {
 		im.close(piece)
 		return
 	}
@@ -125,9 +124,9 @@ func (s *state) pickFrom(p *peer) *picker.Picker {
 	if p.site == nil {
 		return s.pick
 	}
-	if s.imports.level == 0 && p.site.wholes > 0 {
+	if p.site.wholes > 0 {
 		for _, at := range s.imports.sites {
-			if at.wholes == 0 {
+			if at.wholes == 0 && !at.behind {
 				return s.imports.sole
 			}
 		}
@@ -146,15 +145,20 @@ func (s *state) untake(piece uint32) {
 	s.reconsider(piece)
 }
 
-// comesFromAbroad tells whether somebody of another site was asked for a piece.
-func (s *state) comesFromAbroad(a *active) bool {
-	return slices.ContainsFunc(a.by, func(p *peer) bool { return p.site != nil })
+// comesFrom is the other site of which somebody was asked for a piece; nil: none.
+func (a *active) comesFrom() *site {
+	for _, p := range a.by {
+		if p.site != nil {
+			return p.site
+		}
+	}
+	return nil
 }
 
 // importing are the pieces that we are bringing in, in ascending order.
 func (s *state) importing() (pieces []uint32) {
 	for piece, a := range s.prog {
-		if s.comesFromAbroad(a) && !s.near(uint32(piece)) {
+		if a.comesFrom() != nil && !s.near(uint32(piece)) {
 			pieces = append(pieces, uint32(piece))
 		}
 	}
@@ -218,6 +222,7 @@ func (s *state) setLevel(busy bool) {
 // tryLevel sets the level and tells whether there is something to import then.
 func (s *state) tryLevel(level int) bool {
 	s.imports.level = level
+	s.judgeSites()
 	s.review()
 	return s.someImport()
 }

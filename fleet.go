@@ -91,9 +91,9 @@ type Station interface {
 	Bundle(ctx context.Context, app, version string) (Bundle, error)
 }
 
-// WatchFor is how long a Watch waits at the most, well below the minute after
-// which proxies and NATs forget a silent connection.
-const WatchFor = 45 * time.Second
+// WatchFor is how long a Watch waits at the most. A host that watches is there:
+// one that has nothing to report is heard by that alone.
+const WatchFor = OfflineAfter / 2
 
 // Bounds of what the control plane takes in.
 const (

@@ -13,12 +13,12 @@ type Host struct {
 	Labels     map[string]string `json:"labels,omitempty"`
 	Up         int64             `json:"up,omitempty"`    // bytes a second that it can send; 0 is unknown
 	Down       int64             `json:"down,omitempty"`  // bytes a second that it can receive; 0 is unknown
-	Seen       time.Time         `json:"seen,omitzero"`   // by the server's clock, when it last reported
+	Seen       time.Time         `json:"seen,omitzero"`   // by the server's clock, when it last reported or asked for orders
 	Report     Report            `json:"report,omitzero"` // the newest one
 }
 
 // OfflineAfter is how long a host may be silent before nothing new is asked
-// of it. Agents report every third of it at the latest.
+// of it. Agents ask for their orders every half of it at the latest.
 const OfflineAfter = 60 * time.Second
 
 // Online tells whether the host has been heard of lately.

@@ -34,7 +34,7 @@ type Options struct {
 // Pace is how often things are done. The zero value is what a fleet wants.
 type Pace struct {
 	Tick    time.Duration // looks at the disk for what other hands did; default 1 s
-	Quiet   time.Duration // between reports while nothing happens; default a quarter of shoal.OfflineAfter
+	Quiet   time.Duration // between reports while nothing happens, when asking for orders is sign of life enough; default 5 min
 	Busy    time.Duration // between reports while bytes move; default 3 s
 	Retry   time.Duration // before the second try of what failed, doubled up to a hundredfold; default 3 s
 	Sweep   time.Duration // between two gc; default 10 min
@@ -43,7 +43,7 @@ type Pace struct {
 
 func (p *Pace) setDefaults() {
 	p.Tick = cmp.Or(p.Tick, time.Second)
-	p.Quiet = cmp.Or(p.Quiet, shoal.OfflineAfter/4)
+	p.Quiet = cmp.Or(p.Quiet, 5*time.Minute)
 	p.Busy = cmp.Or(p.Busy, 3*time.Second)
 	p.Retry = cmp.Or(p.Retry, 3*time.Second)
 	p.Sweep = cmp.Or(p.Sweep, 10*time.Minute)

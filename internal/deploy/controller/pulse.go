@@ -17,8 +17,9 @@ type pulse struct {
 
 // beat is a host that was heard.
 type beat struct {
-	Ago  time.Duration          `json:"ago"` // before the pulse
-	Work map[string]*shoal.Work `json:"work,omitempty"`
+	Ago    time.Duration          `json:"ago"` // before the pulse
+	Work   map[string]*shoal.Work `json:"work,omitempty"`
+	Silent bool                   `json:"silent,omitempty"` // it has reported nothing: its work is as it was
 }
 
 const (
@@ -72,7 +73,9 @@ func (r *roster) learn(p pulse, now time.Time) {
 	for name, b := range p.Hosts {
 		was := r.heard[name]
 		if at := now.Add(-max(0, b.Ago)); at.After(was.at) {
-			was.at, was.work, was.told = at, b.Work, true
+			if was.at, was.told = at, true; !b.Silent {
+				was.work = b.Work
+			}
 			r.heard[name] = was
 		}
 	}
@@ -89,9 +92,9 @@ func (r *roster) beats(now time.Time) map[string]beat {
 		}
 		h.told = true
 		r.heard[name] = h
-		b := beat{Ago: now.Sub(h.at)}
+		b := beat{Ago: now.Sub(h.at), Silent: h.silent}
 		for _, a := range h.report.Apps {
-			if a.Work != nil {
+			if a.Work != nil && !h.silent {
 				if b.Work == nil {
 					b.Work = map[string]*shoal.Work{}
 				}

@@ -41,6 +41,7 @@ type heard struct {
 	work   map[string]*shoal.Work // by app, as another server tells
 	at     time.Time              // by this server's clock
 	told   bool                   // to the other servers
+	silent bool                   // it has only asked for orders since it was told
 }
 
 func newRoster(store fleetstore.Store, log *slog.Logger) *roster {
@@ -126,6 +127,18 @@ func (r *roster) hear(report shoal.Report, now time.Time) (news bool, err error)
 		poke(r.news)
 	}
 	return decisive(report, was.Report) || !was.Online(now), nil
+}
+
+// seen notes that a host has asked for its orders, and tells whether that is news.
+func (r *roster) seen(rec hostRecord, now time.Time) (news bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	was, ok := r.heard[rec.Name]
+	news = !r.merge(rec).Online(now)
+	was.silent = !ok || was.told || was.silent
+	was.at, was.told = now, false
+	r.heard[rec.Name] = was
+	return news
 }
 
 // decisive tells that two reports differ in what rollouts decide on. Free disk

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"shoal"
@@ -103,10 +104,15 @@ func (c *Controller) Watch(ctx context.Context, host string, since uint64) (shoa
 	if err := c.serves(ctx, host); err != nil {
 		return shoal.Orders{}, err
 	}
-	if _, _, ok := c.hosts.table.get(host); !ok {
+	rec, _, ok := c.hosts.table.get(host)
+	if !ok {
 		return shoal.Orders{}, fmt.Errorf("host %s: %w: it has to say hello first", host, shoal.ErrNotFound)
 	}
-	return c.desk.watch(ctx, host, since, shoal.WatchFor)
+	if c.hosts.seen(rec, time.Now()) {
+		poke(c.work)
+	}
+	// After an order to all of them, hosts shall not come back at one moment.
+	return c.desk.watch(ctx, host, since, shoal.WatchFor-rand.N(shoal.WatchFor/4))
 }
 
 // Report takes in what a host is.

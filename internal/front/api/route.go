@@ -175,7 +175,7 @@ func stationRoutes() []route {
 	}
 }
 
-const watchText = "45 s"
+const watchText = "30 s"
 
 // writeLimit is how long a client may take to read an answer; for metafiles it
 // begins anew with each part.

@@ -159,6 +159,24 @@ func (c *Controller) Upload(ctx context.Context, app, version string) (shoal.Upl
 	return shoal.Upload{App: app, Version: version, Metafile: data, Serial: r.Serial, Signature: r.Signature, Peers: slices.Clone(r.Peers)}, nil
 }
 
+// Wanted is what rollouts under way bring (app@version), the newest first. It,
+// Changes and Stopped are for the source of this server, which asks often: they
+// ask nobody's leave, and do not wait for the state to be read.
+func (c *Controller) Wanted() (names []string) {
+	for _, r := range slices.Backward(c.rollouts.all()) {
+		if !r.stands() {
+			names = append(names, r.State.Rollout.Name())
+		}
+	}
+	return names
+}
+
+// Changes is a number that rises when Wanted or Releases may have changed.
+func (c *Controller) Changes() uint64 { return c.rollouts.changes() + c.releases.changes() }
+
+// Stopped tells whether all transfers of the fleet are.
+func (c *Controller) Stopped() bool { return c.stopped() }
+
 // metafiles remembers those that were asked for last: a whole fleet asks for
 // the same one at once.
 type metafiles struct {

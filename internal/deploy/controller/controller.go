@@ -135,7 +135,12 @@ func (c *Controller) Run(ctx context.Context) error {
 	}{
 		{c.rollouts, func(string) { poke(c.orders); poke(c.work) }},
 		{c.releases, func(string) {}},
-		{c.facts, func(string) { poke(c.orders); poke(c.work) }},
+		{c.facts, func(key string) {
+			if key != leaseKey { // which is renewed all the time
+				poke(c.orders)
+				poke(c.work)
+			}
+		}},
 		{c.gone, func(string) {}},
 		{c.tokens, func(string) {}},
 		{c.notices, func(string) { poke(c.post); poke(c.work) }},
@@ -154,7 +159,7 @@ func (c *Controller) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		c.desk.update(c.states(), c.hosts.all(), c.stopped())
+		c.desk.update(c.states(), c.hosts.all, c.stopped())
 		close(c.ready)
 		rest, ctx := errgroup.WithContext(ctx)
 		for _, run := range []func(context.Context){c.giveOrders, c.keepHosts, c.tellPulse, c.leadInTurn} {

@@ -31,8 +31,8 @@ type slot struct {
 
 func newDesk() *desk { return &desk{waiting: map[string]*slot{}} }
 
-// update works all orders out.
-func (d *desk) update(states []rollout.State, hosts []shoal.Host, stopped bool) {
+// update works all orders out. hosts is asked only if it matters what they hold.
+func (d *desk) update(states []rollout.State, hosts func() []shoal.Host, stopped bool) {
 	orders := map[string][]shoal.Order{}
 	for _, o := range rollout.Orders(states, stopped) {
 		orders[o.Host] = append(orders[o.Host], o) // they come sorted by host and app
@@ -52,7 +52,7 @@ func (d *desk) update(states []rollout.State, hosts []shoal.Host, stopped bool) 
 // kept is which copies must stay where they are, beyond those that orders name:
 // the way back of every host that was switched, and what hosts that are not in
 // a rollout hold of its release, for they may be the last in a data centre.
-func kept(states []rollout.State, hosts []shoal.Host, orders map[string][]shoal.Order) map[string][]string {
+func kept(states []rollout.State, hosts func() []shoal.Host, orders map[string][]shoal.Order) map[string][]string {
 	keep := map[string][]string{}
 	needed := map[string]string{} // app to the version that is on its way
 	for i := range states {
@@ -69,8 +69,12 @@ func kept(states []rollout.State, hosts []shoal.Host, orders map[string][]shoal.
 			}
 		}
 	}
-	for i := range hosts {
-		h := &hosts[i]
+	var all []shoal.Host
+	if len(needed) > 0 {
+		all = hosts()
+	}
+	for i := range all {
+		h := &all[i]
 		for _, a := range h.Report.Apps {
 			v, ok := needed[a.App]
 			ordered := slices.ContainsFunc(orders[h.Name], func(o shoal.Order) bool { return o.App == a.App && o.Stage == v })
@@ -155,7 +159,7 @@ func (c *Controller) giveOrders(ctx context.Context) {
 		case <-c.orders:
 		}
 		began := time.Now()
-		c.desk.update(c.states(), c.hosts.all(), c.stopped())
+		c.desk.update(c.states(), c.hosts.all, c.stopped())
 		// A fleet that is large enough to make this slow gets half a core for it.
 		if !pause(ctx, max(gap, time.Since(began))) {
 			return

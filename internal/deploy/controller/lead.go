@@ -14,6 +14,7 @@ import (
 
 const (
 	lookEvery = time.Second           // though nothing was heard: time passes
+	lookCalm  = 5 * time.Second       // ... while no rollout is under way
 	lookGap   = 50 * time.Millisecond // between two looks
 	// clockEvery is how far a rollout's clock may run ahead of what is stored: a
 	// soak is at most so much longer when another server takes over.
@@ -39,36 +40,40 @@ func (c *Controller) lead(ctx context.Context) {
 	group.Go(func() error { c.sendNotices(ctx); return nil })
 	group.Go(func() error {
 		l := leader{Controller: c, ahead: map[uint64]ahead{}}
-		tick := time.NewTicker(lookEvery)
-		defer tick.Stop()
 		for {
-			began := time.Now()
-			l.look(ctx)
+			began, wait := time.Now(), lookCalm
+			if l.look(ctx) {
+				wait = lookEvery
+			}
 			// A fleet that is large enough to make a look slow gets a quarter of a core.
 			if !pause(ctx, max(lookGap, 3*time.Since(began))) {
 				return nil
 			}
+			next := time.NewTimer(wait)
 			select {
 			case <-ctx.Done():
 				return nil
-			case <-tick.C:
+			case <-next.C:
 			case <-c.work:
+				next.Stop()
 			}
 		}
 	})
 	_ = group.Wait() // both give no error
 }
 
-// look lets every rollout go on as far as it can now, the oldest first.
-func (l *leader) look(ctx context.Context) {
+// look lets every rollout go on as far as it can now, the oldest first, and
+// tells whether one is under way.
+func (l *leader) look(ctx context.Context) (busy bool) {
 	for _, r := range l.rollouts.all() {
 		if ctx.Err() != nil {
-			return
+			return busy
 		}
 		if r.over() {
 			delete(l.ahead, r.State.Rollout.ID)
 			continue
 		}
+		busy = busy || !r.stands()
 		if err := l.step(ctx, r.State.Rollout.ID); err != nil && ctx.Err() == nil {
 			level := l.log.Warn
 			if errors.Is(err, fleetstore.ErrStale) {
@@ -79,6 +84,7 @@ func (l *leader) look(ctx context.Context) {
 		}
 	}
 	l.prune(ctx)
+	return busy
 }
 
 // step decides one rollout, stores what follows, and then acts.

@@ -9,8 +9,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"slices"
-	"strings"
 	"sync"
 
 	"shoal"
@@ -25,6 +25,9 @@ type table[T any] struct {
 
 	mu   sync.RWMutex
 	rows map[string]row[T]
+	keys []string // of rows, gone ones too, sorted; nil when they have to be sorted anew
+	live int      // how many rows are not gone
+	n    uint64   // counts changes
 }
 
 // row is a value of a revision; one that is gone keeps its revision, so that
@@ -54,26 +57,28 @@ func (t *table[T]) get(key string) (T, uint64, bool) {
 
 // all are the values that are there, by key.
 func (t *table[T]) all() []T {
+	t.mu.Lock()
+	if t.keys == nil {
+		t.keys = slices.Sorted(maps.Keys(t.rows))
+	}
+	keys := t.keys
+	t.mu.Unlock()
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	keys := make([]string, 0, len(t.rows))
-	for key, r := range t.rows {
-		if !r.gone {
-			keys = append(keys, key)
+	values := make([]T, 0, len(keys))
+	for _, key := range keys {
+		if r := t.rows[key]; !r.gone {
+			values = append(values, r.value)
 		}
-	}
-	slices.SortFunc(keys, strings.Compare)
-	values := make([]T, len(keys))
-	for i, key := range keys {
-		values[i] = t.rows[key].value
 	}
 	return values
 }
 
+// size is how many are there.
 func (t *table[T]) size() int {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return len(t.rows)
+	return t.live
 }
 
 // behind tells that the copy is older than a revision.
@@ -83,14 +88,32 @@ func (t *table[T]) behind(key string, rev uint64) bool {
 	return t.rows[key].rev < rev
 }
 
+// changes counts them.
+func (t *table[T]) changes() uint64 {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.n
+}
+
 // take puts what the store has into the copy, unless it is older.
 func (t *table[T]) take(key string, r row[T]) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if r.rev <= t.rows[key].rev {
+	was, ok := t.rows[key]
+	if r.rev <= was.rev {
 		return false
 	}
+	if !ok {
+		t.keys = nil
+	}
+	if ok && !was.gone {
+		t.live--
+	}
+	if !r.gone {
+		t.live++
+	}
 	t.rows[key] = r
+	t.n++
 	return true
 }
 
@@ -195,6 +218,8 @@ func (t *table[T]) lose(key string, rev uint64) bool {
 		return false
 	}
 	t.rows[key] = row[T]{rev: r.rev, gone: true}
+	t.live--
+	t.n++
 	return true
 }
 

@@ -58,8 +58,8 @@ func TestWatchAgain(t *testing.T) {
 	if _, err := table.put(ctx, "a newer form", "x", 0); !errors.Is(err, fleetstore.ErrStale) {
 		t.Errorf("what cannot be read is written over: %v", err)
 	}
-	if want := map[string]string{"stays": "old", "changes": "new", "own": "new"}; !maps.Equal(got, want) {
-		t.Errorf("the copy is %v, want %v", got, want)
+	if want := map[string]string{"stays": "old", "changes": "new", "own": "new"}; !maps.Equal(got, want) || table.size() != len(want) {
+		t.Errorf("the copy is %v (%d), want %v", got, table.size(), want)
 	}
 }
 

@@ -22,9 +22,10 @@ import (
 
 // Catalog is what the depot has to know of the fleet. It is asked often.
 type Catalog interface {
-	Releases(ctx context.Context, app string) ([]shoal.Release, error)
-	Rollouts(ctx context.Context, q shoal.RolloutQuery) ([]shoal.Progress, error)
-	Situation(ctx context.Context) (shoal.Situation, error)
+	Releases(ctx context.Context, app string) ([]shoal.Release, error) // waits until the fleet is known
+	Wanted() []string                                                  // what rollouts under way bring, app@version, the newest first
+	Changes() uint64                                                   // rises when Releases or Wanted may have changed
+	Stopped() bool                                                     // all transfers of the fleet are
 	// Upload is a release as it was registered.
 	Upload(ctx context.Context, app, version string) (shoal.Upload, error)
 }
@@ -50,6 +51,7 @@ type Options struct {
 const (
 	usualKeep  = 2
 	usualEvery = 500 * time.Millisecond // stop-all has to hold within 2 s
+	lookEvery  = 4                      // times Every: what is on disk is looked at again, though nothing is heard
 	parallel   = 4                      // fetches at a time
 	firstAgain = time.Second            // after a fetch that failed, doubled up to lastAgain
 	lastAgain  = 2 * time.Minute
@@ -66,6 +68,9 @@ type Depot struct {
 	retry    map[string]retry
 	served   []string
 	swept    time.Time
+	looked   time.Time // when the fleet and the disk were; zero: they have to be
+	change   uint64    // of the catalog, then
+	stopped  bool
 	ended    chan outcome
 	work     sync.WaitGroup
 
@@ -148,20 +153,21 @@ func (d *Depot) drain(cancel func()) {
 
 // turn compares what is needed with what is there.
 func (d *Depot) turn(ctx context.Context, now time.Time) error {
-	at, err := d.o.Catalog.Situation(ctx)
-	if err != nil {
-		return err
+	if !d.looked.IsZero() {
+		stopped := d.o.Catalog.Stopped()
+		d.o.Fetcher.Hold(nil, stopped)
+		if stopped == d.stopped && d.o.Catalog.Changes() == d.change && now.Sub(d.looked) < lookEvery*d.o.Every {
+			return nil
+		}
 	}
-	d.o.Fetcher.Hold(nil, at.Stopped)
+	change := d.o.Catalog.Changes()
 	releases, err := d.o.Catalog.Releases(ctx, "")
 	if err != nil {
 		return err
 	}
-	rollouts, err := d.o.Catalog.Rollouts(ctx, shoal.RolloutQuery{})
-	if err != nil {
-		return err
-	}
-	want := needed(releases, rollouts, d.o.Keep)
+	d.looked, d.change, d.stopped = now, change, d.o.Catalog.Stopped()
+	d.o.Fetcher.Hold(nil, d.stopped)
+	want := needed(releases, d.o.Catalog.Wanted(), d.o.Keep)
 	held, err := d.held()
 	if err != nil {
 		return err
@@ -179,7 +185,7 @@ func (d *Depot) turn(ctx context.Context, now time.Time) error {
 		}
 	}
 	for _, name := range want {
-		if _, busy := d.fetching[name]; busy || held[name] || d.leaving[name] || len(d.fetching) >= parallel || at.Stopped || now.Before(d.retry[name].at) {
+		if _, busy := d.fetching[name]; busy || held[name] || d.leaving[name] || len(d.fetching) >= parallel || d.stopped || now.Before(d.retry[name].at) {
 			continue
 		}
 		d.fetch(ctx, name)
@@ -191,9 +197,9 @@ func (d *Depot) turn(ctx context.Context, now time.Time) error {
 	return d.serve(held)
 }
 
-// needed are the releases to have, the most urgent first: what rollouts bring,
-// the newest of them first, and the newest of each app.
-func needed(releases []shoal.Release, rollouts []shoal.Progress, keep int) []string {
+// needed are the releases to have, the most urgent first: those that are wanted,
+// in their order, and the newest of each app.
+func needed(releases []shoal.Release, wanted []string, keep int) []string {
 	there := map[string]bool{}
 	for _, r := range releases {
 		there[r.Name()] = true
@@ -204,10 +210,8 @@ func needed(releases []shoal.Release, rollouts []shoal.Progress, keep int) []str
 			out = append(out, name)
 		}
 	}
-	byAge := slices.Clone(rollouts)
-	slices.SortFunc(byAge, func(a, b shoal.Progress) int { return int(b.Rollout.ID) - int(a.Rollout.ID) })
-	for _, p := range byAge {
-		add(p.Rollout.Name())
+	for _, name := range wanted {
+		add(name)
 	}
 	newest := slices.Clone(releases)
 	slices.SortStableFunc(newest, func(a, b shoal.Release) int { return b.Created.Compare(a.Created) })
@@ -288,6 +292,7 @@ func (d *Depot) introduce(meta *metainfo.Metafile) {
 
 func (d *Depot) end(e outcome, now time.Time) {
 	delete(d.fetching, e.name)
+	d.looked = time.Time{}
 	if e.err == nil {
 		delete(d.retry, e.name)
 		d.o.Log.Info("source: has a full copy", "release", e.name)

@@ -26,21 +26,18 @@ func TestNeeded(t *testing.T) {
 	made := func(app, version string, age int) shoal.Release {
 		return shoal.Release{App: app, Version: version, Created: at.Add(-time.Duration(age) * time.Hour)}
 	}
-	rollout := func(id uint64, app, version string) shoal.Progress {
-		return shoal.Progress{Rollout: shoal.Rollout{ID: id, App: app, Version: version}}
-	}
 	all := []shoal.Release{made("web", "1", 9), made("web", "2", 8), made("web", "3", 1), made("db", "7", 5), made("web", "4", 0)}
 	for name, c := range map[string]struct {
-		rollouts []shoal.Progress
-		keep     int
-		want     []string
+		wanted []string
+		keep   int
+		want   []string
 	}{
 		"the newest of each app":            {nil, 2, []string{"web@4", "web@3", "db@7"}},
-		"what a rollout brings comes first": {[]shoal.Progress{rollout(3, "web", "1")}, 1, []string{"web@1", "web@4", "db@7"}},
-		"the newest rollout first":          {[]shoal.Progress{rollout(3, "web", "1"), rollout(5, "web", "2")}, 1, []string{"web@2", "web@1", "web@4", "db@7"}},
-		"one whose release is gone":         {[]shoal.Progress{rollout(3, "web", "0")}, 1, []string{"web@4", "db@7"}},
+		"what a rollout brings comes first": {[]string{"web@1"}, 1, []string{"web@1", "web@4", "db@7"}},
+		"in its order":                      {[]string{"web@2", "web@1"}, 1, []string{"web@2", "web@1", "web@4", "db@7"}},
+		"one whose release is gone":         {[]string{"web@0"}, 1, []string{"web@4", "db@7"}},
 	} {
-		if got := needed(all, c.rollouts, c.keep); !slices.Equal(got, c.want) {
+		if got := needed(all, c.wanted, c.keep); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
 	}
@@ -65,14 +62,18 @@ func (w *world) Releases(context.Context, string) ([]shoal.Release, error) {
 	return slices.Clone(w.releases), nil
 }
 
-func (w *world) Rollouts(context.Context, shoal.RolloutQuery) ([]shoal.Progress, error) {
-	return nil, nil
-}
+func (w *world) Wanted() []string { return nil }
 
-func (w *world) Situation(context.Context) (shoal.Situation, error) {
+func (w *world) Changes() uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return shoal.Situation{Stopped: w.stopped}, nil
+	return uint64(len(w.releases))
+}
+
+func (w *world) Stopped() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.stopped
 }
 
 func (w *world) Upload(_ context.Context, app, version string) (shoal.Upload, error) {

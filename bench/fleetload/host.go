@@ -109,13 +109,6 @@ func (h *host) tell(ctx context.Context, change func(*shoal.Report)) error {
 	return h.client.Report(ctx, h.report)
 }
 
-// beat reports as often as agents do that have nothing to say.
-func (h *host) beat(ctx context.Context) {
-	for sleep(ctx, shoal.OfflineAfter/3) == nil {
-		_ = h.tell(ctx, func(*shoal.Report) {}) // the rollout tells when a host falls silent
-	}
-}
-
 // wants resets the clocks for a version.
 func (h *host) wants(version string) {
 	h.staged.Store(0)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -44,26 +45,39 @@ func (l *load) run(ctx context.Context) error {
 	}
 	for _, h := range l.hosts {
 		wg.Go(func() { h.watch(ctx) })
-		wg.Go(func() { h.beat(ctx) })
 		defer h.client.Close()
 	}
 	if err := l.await(ctx, func(h *host) bool { return h.watching.Load() }); err != nil {
 		return err
 	}
 	joined := l.taken()
-	fmt.Fprintf(l.out, "%d hosts joined and watch after %v; the server took %.1f s of CPU for it\n", len(l.hosts), time.Since(begin).Round(time.Second/10), joined.cpu-before.cpu)
+	fmt.Fprintf(l.out, "%d hosts joined and watch after %v; %d calls had to be made again; the server took %.1f s of CPU for it\n",
+		len(l.hosts), time.Since(begin).Round(time.Second/10), l.again.Load(), joined.cpu-before.cpu)
+	if err := l.await(ctx, func(*host) bool { return l.told() }); err != nil {
+		return err
+	}
+	calm := l.taken()
 	if err := sleep(ctx, l.quiet); err != nil {
 		return err
 	}
 	idle := l.taken()
 	fmt.Fprintf(l.out, "memory of the server: %.0f MB, %.0f MB of it for the hosts, %.1f KB each\n", idle.memory/1e6, (idle.memory-before.memory)/1e6, (idle.memory-before.memory)/1e3/float64(len(l.hosts)))
-	fmt.Fprintf(l.out, "while nothing happens: %.1f %% of a core\n", 100*(idle.cpu-joined.cpu)/l.quiet.Seconds())
-	for _, version := range []string{"1", "2", "3"} {
-		if err := l.push(ctx, version); err != nil {
+	fmt.Fprintf(l.out, "while nothing happens: %.2f %% of a core\n", 100*(idle.cpu-calm.cpu)/l.quiet.Seconds())
+	for i := range l.pushes {
+		if err := l.push(ctx, fmt.Sprint(i+1)); err != nil {
 			return err
 		}
 	}
 	return l.stop(ctx)
+}
+
+// told tells whether the orders to measure may be given.
+func (l *load) told() bool {
+	if l.after == "" {
+		return true
+	}
+	_, err := os.Stat(l.after)
+	return err == nil
 }
 
 // join makes hosts of the fleet.
@@ -103,7 +117,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// push orders all hosts to stage and then to switch, and measures both.
+// push orders all hosts to stage and then to switch, and measures both: from the
+// push, and from when the first host knew.
 func (l *load) push(ctx context.Context, version string) error {
 	r, err := l.wish(ctx, version)
 	if err != nil {
@@ -117,40 +132,64 @@ func (l *load) push(ctx context.Context, version string) error {
 	if err != nil {
 		return err
 	}
-	if err := l.await(ctx, func(h *host) bool { return h.staged.Load() != 0 }); err != nil {
+	staged := func(h *host) int64 { return h.staged.Load() }
+	if err := l.await(ctx, func(h *host) bool { return staged(h) != 0 }); err != nil {
 		return err
 	}
-	l.tell(fmt.Sprintf("push of version %s: order to stage", version), begin, func(h *host) int64 { return h.staged.Load() })
-	if err := l.await(ctx, func(h *host) bool { return h.live.Load() != 0 }); err != nil {
+	l.tell(fmt.Sprintf("push of version %s: order to stage", version), begin, staged)
+	if err := l.until(ctx, p.Rollout, "ready", "switching", "done"); err != nil {
 		return err
 	}
-	l.tell("  all staged, and the order to switch", begin, func(h *host) int64 { return h.live.Load() })
-	for p.Phase != "done" {
+	fmt.Fprintf(l.out, "  all reports of it counted after %v\n", time.Since(begin).Round(time.Millisecond))
+	live := func(h *host) int64 { return h.live.Load() }
+	if err := l.await(ctx, func(h *host) bool { return live(h) != 0 }); err != nil {
+		return err
+	}
+	l.tell("  order to switch", l.first(live), live)
+	if err := l.until(ctx, p.Rollout, "done"); err != nil {
+		return err
+	}
+	fmt.Fprintf(l.out, "  all reports of it counted, and done, after %v; %.1f s of CPU of the server\n", time.Since(begin).Round(time.Millisecond), l.taken().cpu-before.cpu)
+	return nil
+}
+
+// until waits until a rollout is in one of some phases.
+func (l *load) until(ctx context.Context, r shoal.Rollout, phases ...string) error {
+	for {
+		list, err := l.admin.Rollouts(ctx, shoal.RolloutQuery{App: r.App, Over: true})
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(list, func(p shoal.Progress) bool { return p.Rollout.ID == r.ID && slices.Contains(phases, p.Phase) }) {
+			return nil
+		}
 		if err := sleep(ctx, 100*time.Millisecond); err != nil {
 			return err
 		}
-		if p, err = l.admin.Rollout(ctx, p.Rollout.ID); err != nil {
-			return err
-		}
 	}
-	fmt.Fprintf(l.out, "  done after %v; %.1f s of CPU of the server\n", time.Since(begin).Round(time.Millisecond), l.taken().cpu-before.cpu)
-	return nil
 }
 
 // stop measures the brakes.
 func (l *load) stop(ctx context.Context) error {
-	begin := time.Now()
+	before, begin := l.taken(), time.Now()
 	if err := l.admin.Stop(ctx, "load"); err != nil {
 		return err
 	}
-	if err := l.await(ctx, func(h *host) bool { return h.stopped.Load() != 0 }); err != nil {
+	stopped := func(h *host) int64 { return h.stopped.Load() }
+	if err := l.await(ctx, func(h *host) bool { return stopped(h) != 0 }); err != nil {
 		return err
 	}
-	l.tell("stop-all", begin, func(h *host) int64 { return h.stopped.Load() })
+	l.tell("stop-all", begin, stopped)
+	fmt.Fprintf(l.out, "  %.1f s of CPU of the server\n", l.taken().cpu-before.cpu)
 	return l.admin.Start(ctx)
 }
 
-// tell prints when hosts knew, from the moment of asking.
+// first is when the first host knew.
+func (l *load) first(at func(*host) int64) time.Time {
+	return time.Unix(0, at(slices.MinFunc(l.hosts, func(a, b *host) int { return cmp.Compare(at(a), at(b)) })))
+}
+
+// tell prints when hosts knew, from the moment begin.
 func (l *load) tell(what string, begin time.Time, at func(*host) int64) {
 	var took []time.Duration
 	for _, h := range l.hosts {

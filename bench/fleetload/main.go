@@ -34,7 +34,9 @@ func main() {
 type options struct {
 	server, token, ca string
 	hosts, pid        int
+	pushes            int
 	quiet             time.Duration
+	after             string
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
@@ -46,6 +48,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	f.IntVar(&o.hosts, "hosts", 10_000, "how many")
 	f.IntVar(&o.pid, "pid", 0, "process of the server, to read what it takes")
 	f.DurationVar(&o.quiet, "quiet", 10*time.Second, "how long to watch it while nothing happens")
+	f.IntVar(&o.pushes, "pushes", 3, "how many")
+	f.StringVar(&o.after, "after", "", "file to wait for before anything is measured: joining takes long, a machine that is quiet may be dear")
 	if err := f.Parse(args); err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ func (s *state) retune(p *peer) {
 	low := int64(startWindow)
 	if p.shoal {
 		unit, low = slowUnit, 1
-		if p.alone && p.site == nil { // nobody waits for what we ask for beforehand
+		if p.alone && p.site == nil && s.only(p) { // nobody waits for what we ask for beforehand
 			low = max(low, int64(longLine*pathOf(p.rtt, latency).Seconds()))
 		}
 		if rate > 40e6 {
@@ -28,6 +28,18 @@ func (s *state) retune(p *peer) {
 		window = min(window, 250*stockUnit)
 	}
 	p.link.fetch.set(min(max(window, low), maxWindow), unit)
+}
+
+// only tells whether nobody else has leave for us to fetch, or is being asked:
+// then our whole line is this peer's. Else what is asked of one beforehand
+// stands in line there, and is not left for another who is free sooner.
+func (s *state) only(p *peer) bool {
+	for q := range s.peers {
+		if q != p && (q.licence > 0 || q.pieces > 0) {
+			return false
+		}
+	}
+	return true
 }
 
 // ahead is how many bytes to have asked for: at the rate of bytes a second that

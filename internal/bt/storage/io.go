@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 
+	"golang.org/x/sys/unix"
+
 	"shoal/internal/bt/metainfo"
 )
 
@@ -50,16 +52,16 @@ func (d *Disk) ReadAt(p []byte, off int64) (int, error) {
 
 func (d *Disk) readSegment(s metainfo.Segment, off int64, p []byte) (int, error) {
 	file, fileOff := d.at(s, off)
-	h, err := d.hold(file, false)
+	h, done, err := d.holdToRead(file, int64(len(p)))
 	if err != nil {
 		return 0, err
 	}
-	defer h.release()
+	defer done()
 	var n int
 	if d.window != nil {
-		n, err = d.window.read(h.val, p, fileOff, off)
+		n, err = d.window.read(h, p, fileOff, off)
 	} else {
-		n, err = h.val.readAt(p, fileOff)
+		n, err = h.readAt(p, fileOff)
 	}
 	if err == nil {
 		return n, nil
@@ -68,6 +70,20 @@ func (d *Disk) readSegment(s metainfo.Segment, off int64, p []byte) (int, error)
 		err = fmt.Errorf("%w: the file ends at or before byte %d", io.ErrUnexpectedEOF, fileOff+int64(n))
 	}
 	return n, fault("read", d.path(file), err)
+}
+
+// holdToRead opens a file of which n bytes are to be read. One that is small and read as a whole is
+// not kept open: nobody will come back to it soon, and others have more use for the descriptor.
+func (d *Disk) holdToRead(file int, n int64) (h *handle, done func(), err error) {
+	if n < sendfileFrom && file != d.lay.parts() && n == d.length(file) {
+		fd, err := d.tree.open(file, unix.O_RDONLY)
+		return &handle{fd: fd}, func() { _ = unix.Close(fd) }, d.fault("open", file, err)
+	}
+	slot, err := d.hold(file, false)
+	if err != nil {
+		return nil, nil, err
+	}
+	return slot.val, slot.release, nil
 }
 
 // WriteAt stores p at off in piece space; padding is skipped. Files and folders

@@ -79,6 +79,9 @@ func (p *places) Of(addr netip.Addr, said topology.Place) topology.Place {
 	return p.file.Complete(said)
 }
 
+// Way is how dear it is to bring a byte from one data centre to another.
+func (p *places) Way(a, b topology.Place) topology.Way { return p.file.Way(a, b) }
+
 // places reads the file and finds out where this host is. listen is the address
 // that peers are told; not valid or unspecified: all of the host's count.
 func (o PlaceOptions) places(listen netip.Addr) (*places, error) {

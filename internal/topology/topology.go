@@ -245,6 +245,29 @@ func (m *Map) Link(a, b string) (l Link, ok bool) {
 	return l, true
 }
 
+// Way is how dear it is to bring a byte from one data centre to another.
+type Way struct {
+	Cost   float64 // of the link
+	Abroad bool    // between two regions: of ways of one cost the dearer
+}
+
+// Compare orders ways, the cheapest first.
+func (w Way) Compare(v Way) int {
+	if c := cmp.Compare(w.Cost, v.Cost); c != 0 || w.Abroad == v.Abroad {
+		return c
+	}
+	if v.Abroad {
+		return -1
+	}
+	return 1
+}
+
+// Way is that between two different data centres.
+func (m *Map) Way(a, b Place) Way {
+	l, _ := m.Link(a.Datacenter, b.Datacenter)
+	return Way{l.Cost, Between(m.Complete(a), m.Complete(b)) == OtherRegion}
+}
+
 // defaultCost is that of a link whose cost nobody gave.
 const defaultCost = 1
 

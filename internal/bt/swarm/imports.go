@@ -27,9 +27,10 @@ const (
 
 // imports is what we may bring in from other sites.
 type imports struct {
-	pick    *picker.Picker // those pieces, by how many peers elsewhere have them
-	sole    *picker.Picker // the same, but for those that two other sites have already
+	pick    *picker.Picker   // those pieces, by how many peers elsewhere have them
+	ranks   []*picker.Picker // of them, what is to be taken from sites of each rank (owner.Turn)
 	sites   map[string]*site
+	order   []*site      // the same
 	table   *owner.Table // nil until we know by which address others know us
 	self    netip.AddrPort
 	named   map[netip.AddrPort]bool // of our site, by a tracker or their address
@@ -37,6 +38,7 @@ type imports struct {
 	claims  map[uint32]claim        // of others in our site
 	told    []uint32                // what we last claimed
 	toldAt  time.Time
+	pace    pace
 	level   int       // 0: what is ours to import first; 1: all that we own; more: what others own, down to that rank
 	idle    time.Time // since when there is nothing to import; zero: there is
 	checked time.Time
@@ -47,7 +49,7 @@ type imports struct {
 
 func newImports(n int, seed uint64) imports {
 	im := imports{
-		pick: picker.New(n, seed), sole: picker.New(n, seed), sites: map[string]*site{},
+		pick: picker.New(n, seed), sites: map[string]*site{},
 		named: map[netip.AddrPort]bool{}, lost: map[netip.AddrPort]bool{}, claims: map[uint32]claim{},
 	}
 	for i := range n {
@@ -59,7 +61,26 @@ func newImports(n int, seed uint64) imports {
 // close says that a piece is not to be imported.
 func (im *imports) close(piece uint32) {
 	im.pick.Take(piece)
-	im.sole.Take(piece)
+	im.openAt(-1, piece)
+}
+
+// openAt lets a piece be taken from sites of one rank only; -1: of none.
+func (im *imports) openAt(rank int, piece uint32) {
+	for r, pick := range im.ranks {
+		if r == rank {
+			pick.Return(piece)
+		} else {
+			pick.Take(piece)
+		}
+	}
+}
+
+// add counts a peer elsewhere that has a piece, or has it no more.
+func (im *imports) add(piece uint32, delta int) {
+	im.pick.Add(piece, delta)
+	for _, pick := range im.ranks {
+		pick.Add(piece, delta)
+	}
 }
 
 // reconsider lets a piece be imported or not.
@@ -69,21 +90,18 @@ func (s *state) reconsider(piece uint32) {
 		im.close(piece)
 		return
 	}
-	have, lack := s.holders(piece)
-	if !s.takesFirst(piece, have, lack) {
+	rank, ours := s.turn(piece)
+	if im.level == 0 && !ours {
 		im.close(piece)
 		return
 	}
 	im.pick.Return(piece)
-	if have < 2 {
-		im.sole.Return(piece)
-	} else {
-		im.sole.Take(piece)
-	}
+	im.openAt(rank, piece)
 }
 
 // review reconsiders every piece.
 func (s *state) review() {
+	s.rankSites()
 	for i := range s.o.Info.NumPieces() {
 		s.reconsider(uint32(i))
 	}
@@ -105,31 +123,18 @@ func (s *state) importable(piece uint32) bool {
 	return true
 }
 
-// takesFirst tells whether our site need not wait for another one to take a
-// piece from the site that has it: then that site sends it over the WAN once,
-// and the others feed each other.
-func (s *state) takesFirst(piece uint32, have int, lack []owner.Key) bool {
-	return have != 1 || owner.Rank(owner.SiteKey(s.conn.place.Datacenter), lack, piece) == 0
-}
-
 // open tells whether a piece may be begun with a peer.
 func (s *state) open(p *peer, piece uint32) bool {
 	return s.pickFrom(p).Open(piece)
 }
 
-// pickFrom is where pieces to begin with a peer are picked from. A site that has
-// everything is spared what others have too: its link has to carry what is
-// nowhere else.
+// pickFrom is where pieces to begin with a peer are picked from.
 func (s *state) pickFrom(p *peer) *picker.Picker {
 	if p.site == nil {
 		return s.pick
 	}
-	if p.site.wholes > 0 {
-		for _, at := range s.imports.sites {
-			if at.wholes == 0 && !at.behind {
-				return s.imports.sole
-			}
-		}
+	if rank := p.site.Rank(); s.imports.level == 0 && rank < len(s.imports.ranks) {
+		return s.imports.ranks[rank]
 	}
 	return s.imports.pick
 }
@@ -145,20 +150,15 @@ func (s *state) untake(piece uint32) {
 	s.reconsider(piece)
 }
 
-// comesFrom is the other site of which somebody was asked for a piece; nil: none.
-func (a *active) comesFrom() *site {
-	for _, p := range a.by {
-		if p.site != nil {
-			return p.site
-		}
-	}
-	return nil
+// comesFromAbroad tells whether somebody of another site was asked for a piece.
+func (s *state) comesFromAbroad(a *active) bool {
+	return slices.ContainsFunc(a.by, func(p *peer) bool { return p.site != nil })
 }
 
 // importing are the pieces that we are bringing in, in ascending order.
 func (s *state) importing() (pieces []uint32) {
 	for piece, a := range s.prog {
-		if a.comesFrom() != nil && !s.near(uint32(piece)) {
+		if s.comesFromAbroad(a) && !s.near(uint32(piece)) {
 			pieces = append(pieces, uint32(piece))
 		}
 	}
@@ -222,7 +222,6 @@ func (s *state) setLevel(busy bool) {
 // tryLevel sets the level and tells whether there is something to import then.
 func (s *state) tryLevel(level int) bool {
 	s.imports.level = level
-	s.judgeSites()
 	s.review()
 	return s.someImport()
 }

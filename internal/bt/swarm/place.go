@@ -17,6 +17,9 @@ type Places interface {
 	// Of is the place of a peer, by its address and by what it says of itself,
 	// which is the zero Place when it says nothing.
 	Of(addr netip.Addr, said topology.Place) topology.Place
+	// Way is how dear it is to bring a byte from one data centre to another, in
+	// either direction.
+	Way(a, b topology.Place) topology.Way
 }
 
 // nowhere is what is known without Places: nothing.
@@ -24,6 +27,7 @@ type nowhere struct{}
 
 func (nowhere) Own() topology.Place                                  { return topology.Place{} }
 func (nowhere) Of(_ netip.Addr, _ topology.Place) (p topology.Place) { return p }
+func (nowhere) Way(_, _ topology.Place) (w topology.Way)             { return w }
 
 // maxPlaces bounds the sums by place: peers can claim any.
 const maxPlaces = 4096

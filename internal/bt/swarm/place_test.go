@@ -36,6 +36,8 @@ func (h *heard) Of(_ netip.Addr, said topology.Place) topology.Place {
 	return said
 }
 
+func (h *heard) Way(_, _ topology.Place) (w topology.Way) { return w }
+
 func (h *heard) heardOf(p topology.Place) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()

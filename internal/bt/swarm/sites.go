@@ -1,24 +1,20 @@
 package swarm
 
 import (
-	"time"
-
 	"shoal/internal/bt/swarm/choker"
 	"shoal/internal/bt/swarm/owner"
+	"shoal/internal/topology"
 )
 
 // site is a data centre other than ours, as far as we are connected to it.
 type site struct {
-	key     owner.Key
+	owner.Site
+	place   topology.Place
 	peers   int
-	wholes  int       // of them, those that have everything
-	has     []uint16  // by piece: how many of the others have it
-	got     int       // pieces that one of them has
-	gained  time.Time // when it got the last one
-	behind  bool      // nobody waits for it to take pieces first
+	wholes  int      // of them, those that have everything
+	has     []uint16 // by piece: how many of the others have it
 	senders choker.Senders
 	queue   queue
-	pace    pace
 }
 
 // queue is the peers of one site that we serve. They share slots and lanes of
@@ -45,8 +41,8 @@ func (s *state) settle(p *peer) {
 		at = nil
 	} else if at == nil && len(im.sites) < maxSites {
 		at = &site{
-			key: owner.SiteKey(p.place.Datacenter), has: make([]uint16, s.o.Info.NumPieces()),
-			senders: choker.Senders{Least: 1},
+			Site: owner.Site{Key: owner.SiteKey(p.place.Datacenter)}, has: make([]uint16, s.o.Info.NumPieces()),
+			place: p.place, senders: choker.Senders{Least: 1},
 		}
 		im.sites[p.place.Datacenter] = at
 		defer s.review()
@@ -122,47 +118,11 @@ func (s *state) count(p *peer, piece uint32, delta int) {
 	if p.site == nil {
 		s.pick.Add(piece, delta)
 	} else {
-		p.site.tell(piece, delta, s.now)
-		s.imports.pick.Add(piece, delta)
-		s.imports.sole.Add(piece, delta)
+		p.site.has[piece] = uint16(int(p.site.has[piece]) + delta)
+		s.imports.add(piece, delta)
 	}
 	s.reconsider(piece)
 }
 
-// tell counts a peer that has a piece.
-func (at *site) tell(piece uint32, delta int, now time.Time) {
-	was := at.has[piece]
-	at.has[piece] = uint16(int(was) + delta)
-	switch {
-	case was == 0:
-		at.got++
-		at.gained = now
-	case at.has[piece] == 0:
-		at.got--
-	}
-}
-
 // near tells whether somebody of our own site has a piece.
 func (s *state) near(piece uint32) bool { return s.imports.wholes > 0 || s.pick.Avail(piece) > 0 }
-
-// holders counts the other sites that have a piece, and names those that lack it
-// and are waited for.
-func (s *state) holders(piece uint32) (have int, lack []owner.Key) {
-	for _, at := range s.imports.sites {
-		if at.wholes > 0 || at.has[piece] > 0 {
-			have++
-		} else if !at.behind {
-			lack = append(lack, at.key)
-		}
-	}
-	return have, lack
-}
-
-// judgeSites finds out which sites keep up. One that gets pieces as fast as we do
-// gets those that it is to take first, too: who takes them before it only makes the
-// link out of the site that has them fuller.
-func (s *state) judgeSites() {
-	for _, at := range s.imports.sites {
-		at.behind = s.imports.level > 0 && (s.now.Sub(at.gained) > turnAside || at.got < s.have.Count()*3/4)
-	}
-}

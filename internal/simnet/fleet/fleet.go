@@ -71,7 +71,9 @@ type Options struct {
 	// Place is the data centre of a host, the source's (-1) too; nil: all are in
 	// one.
 	Place func(host int) string
-	Net   simnet.Options
+	// Way is how dear a byte is between two data centres; nil: all alike.
+	Way func(a, b topology.Place) topology.Way
+	Net simnet.Options
 	// Lines, if not nil, gives places and links other rates than Net says.
 	Lines func(*simnet.Network)
 	// Limit ends the run when not all are done; 0: 20 times the bound.

@@ -54,6 +54,14 @@ func (h *host) Own() topology.Place { return h.place }
 // Of is swarm.Places': a host believes what peers say of themselves.
 func (h *host) Of(_ netip.Addr, said topology.Place) topology.Place { return said }
 
+// Way is swarm.Places'.
+func (h *host) Way(a, b topology.Place) (w topology.Way) {
+	if way := h.fleet.o.Way; way != nil {
+		w = way(a, b)
+	}
+	return w
+}
+
 // complete tells whether the host has everything.
 func (h *host) complete() bool { return h.index < 0 || h.finished.Load() > 0 }
 

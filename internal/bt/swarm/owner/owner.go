@@ -16,6 +16,7 @@ package owner
 import (
 	"encoding/binary"
 	"hash/fnv"
+	"math"
 	"net/netip"
 	"slices"
 )
@@ -56,13 +57,81 @@ func mix(x uint64) uint64 {
 // Rank is how many of the members come before k for a piece: 0 is the owner. k
 // need not be among them.
 func Rank(k Key, members []Key, piece uint32) int {
-	own, before := score(k, piece), 0
+	own, n := score(k, piece), 0
 	for _, m := range members {
-		if s := score(m, piece); s > own || s == own && m > k {
-			before++
+		if before(m, score(m, piece), k, own) {
+			n++
 		}
 	}
-	return before
+	return n
+}
+
+// Site is what one site knows of another.
+type Site struct {
+	Key    Key
+	Dear   int   // 0: over the cheapest links, 1: over the next, ...
+	From   []int // the same for its own ways from the other sites, by their index
+	Spared bool  // its link has to carry what is nowhere else
+	Has    bool  // the piece in question
+}
+
+// Rank is how gladly a site is asked, the lowest first.
+func (s *Site) Rank() int {
+	if s.Spared {
+		return 2*s.Dear + 1
+	}
+	return 2 * s.Dear
+}
+
+// Turn tells from sites of which rank a piece is to be taken, -1 if none has it;
+// and whether it is the turn of the asking site, whose key is self. It is not if
+// another site lacks the piece, would be better to take it from than who has it
+// now, and comes before: because its way from there is cheaper, or by hash.
+func Turn(self Key, sites []Site, piece uint32) (rank int, ours bool) {
+	rank, have, dear := -1, 0, 0
+	for i := range sites {
+		s := &sites[i]
+		if !s.Has {
+			continue
+		}
+		if r := s.Rank(); rank < 0 || r < rank {
+			rank = r
+		}
+		if have++; have == 1 || s.Dear < dear {
+			dear = s.Dear
+		}
+	}
+	limit := rank
+	if have == 1 {
+		limit |= 1 // it is spared, too
+	}
+	own := score(self, piece)
+	for i := range sites {
+		s := &sites[i]
+		if s.Has || 2*s.Dear >= limit {
+			continue
+		}
+		if d := s.dear(sites); d < dear || d == dear && before(s.Key, score(s.Key, piece), self, own) {
+			return rank, false
+		}
+	}
+	return rank, true
+}
+
+// dear is how dear the cheapest way is from a site that has the piece.
+func (s *Site) dear(sites []Site) int {
+	least := math.MaxInt
+	for i, d := range s.From {
+		if sites[i].Has {
+			least = min(least, d)
+		}
+	}
+	return least
+}
+
+// before tells whether a with its score comes before b with its own.
+func before(a Key, scoreA uint64, b Key, scoreB uint64) bool {
+	return scoreA > scoreB || scoreA == scoreB && a > b
 }
 
 // Table knows which pieces one member owns, and follows the members as they

@@ -120,3 +120,42 @@ func BenchmarkJoin(b *testing.B) {
 		})
 	}
 }
+
+// From whom a site takes a piece, and whether it has to wait for another one.
+func TestTurn(t *testing.T) {
+	const piece = 7
+	self := SiteKey("own")
+	var better, worse Key // sites that come before us for the piece, and behind
+	for i := 0; better == 0 || worse == 0; i++ {
+		if k := SiteKey(fmt.Sprint(i)); score(k, piece) > score(self, piece) {
+			better = k
+		} else {
+			worse = k
+		}
+	}
+	for _, tt := range []struct {
+		name  string
+		sites []Site
+		rank  int
+		ours  bool
+	}{
+		{"nobody has it", []Site{{Key: better, From: []int{0}}}, -1, true},
+		{"one has it, nobody else lacks it", []Site{{Has: true}}, 0, true},
+		{"one has it, we are first", []Site{{Has: true}, {Key: worse, From: []int{0, 0}}}, 0, true},
+		{"one has it, another is first", []Site{{Has: true}, {Key: better, From: []int{0, 0}}}, 0, false},
+		{"two have it", []Site{{Has: true}, {Has: true}, {Key: better, From: []int{0, 0, 0}}}, 0, true},
+		{"a spared one and another have it", []Site{{Has: true, Spared: true}, {Has: true}, {Key: better, From: []int{0, 0, 0}}}, 0, true},
+		{"two spared ones have it", []Site{{Has: true, Spared: true}, {Has: true, Spared: true}, {Key: better, From: []int{0, 0, 0}}}, 1, false},
+		{"a cheap and a dear one have it", []Site{{Has: true, Dear: 1}, {Has: true}, {Key: better, From: []int{0, 1, 0}}}, 0, true},
+		{"a dear one has it, our neighbour is first", []Site{{Has: true, Dear: 1}, {Key: better, From: []int{1, 0}}}, 2, false},
+		{"dear ones have it, our neighbour is first", []Site{{Has: true, Dear: 1}, {Has: true, Dear: 1}, {Key: better, From: []int{1, 1, 0}}}, 2, false},
+		{"dear ones have it, our neighbour is behind us", []Site{{Has: true, Dear: 1}, {Has: true, Dear: 1}, {Key: worse, From: []int{1, 1, 0}}}, 2, true},
+		{"dear ones have it, a far site is first", []Site{{Has: true, Dear: 1}, {Has: true, Dear: 1}, {Key: better, Dear: 1, From: []int{1, 1, 0}}}, 2, true},
+		{"a far one has it, its neighbour goes first", []Site{{Has: true, Dear: 1}, {Key: worse, Dear: 1, From: []int{0, 0}}}, 2, false},
+		{"our neighbour has it and is spared, a far site is first", []Site{{Has: true, Spared: true}, {Key: better, Dear: 1, From: []int{1, 0}}}, 1, true},
+	} {
+		if rank, ours := Turn(self, tt.sites, piece); rank != tt.rank || ours != tt.ours {
+			t.Errorf("%s: %d, %v; want %d, %v", tt.name, rank, ours, tt.rank, tt.ours)
+		}
+	}
+}

@@ -9,6 +9,7 @@ package picker
 import (
 	"math/bits"
 	"math/rand/v2"
+	"slices"
 
 	"shoal/internal/bt/bitfield"
 )
@@ -42,6 +43,14 @@ func New(n int, seed uint64) *Picker {
 		p.open[piece/64] |= mask(piece)
 	}
 	return p
+}
+
+// Clone is an independent picker of the same pieces and counts.
+func (p *Picker) Clone() *Picker {
+	return &Picker{
+		avail: slices.Clone(p.avail), order: slices.Clone(p.order), pos: slices.Clone(p.pos),
+		bounds: slices.Clone(p.bounds), open: slices.Clone(p.open),
+	}
 }
 
 // mask is the bit of a piece in its 64-bit word, in BitTorrent's order: piece

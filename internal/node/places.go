@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"sync"
@@ -16,7 +17,7 @@ type PlaceOptions struct {
 	Datacenter, Rack string // of this host; "": by its address, from the file
 }
 
-// maxTold bounds the addresses whose data centre trackers have named.
+// maxTold bounds the addresses whose data centre trackers have named, and the ways.
 const maxTold = 1 << 16
 
 // places is what a process knows of where hosts are: from its flags and its
@@ -28,6 +29,7 @@ type places struct {
 	own   topology.Place
 	fixed bool                  // own comes from flags or the file
 	told  map[netip.Addr]string // data centres by trackers
+	ways  map[[2]string]byte    // between data centres, by trackers; both ways round
 }
 
 // Own is this host's place.
@@ -46,6 +48,11 @@ func (p *places) learn(answer *announce.Response) (own topology.Place, moved boo
 	for addr, dc := range located {
 		if _, known := p.told[addr]; topology.CheckName(dc) == nil && (known || len(p.told) < maxTold) {
 			p.told[addr] = dc
+		}
+	}
+	for pair, dear := range answer.Site.EachWay() {
+		if _, known := p.ways[pair]; known || len(p.ways) < maxTold {
+			p.ways[pair], p.ways[[2]string{pair[1], pair[0]}] = dear, dear
 		}
 	}
 	dc := answer.Site.DC
@@ -79,13 +86,24 @@ func (p *places) Of(addr netip.Addr, said topology.Place) topology.Place {
 	return p.file.Complete(said)
 }
 
-// Way is how dear it is to bring a byte from one data centre to another.
-func (p *places) Way(a, b topology.Place) topology.Way { return p.file.Way(a, b) }
+// Way is how dear it is to bring a byte from one data centre to another, by the
+// file, else by what trackers say. Of what they have not said the worst is taken.
+func (p *places) Way(a, b topology.Place) topology.Way {
+	if p.file != nil {
+		return p.file.Way(a, b)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if dear, known := p.ways[[2]string{a.Datacenter, b.Datacenter}]; known {
+		return topology.Way{Cost: float64(dear)}
+	}
+	return topology.Way{Cost: math.MaxUint8}
+}
 
 // places reads the file and finds out where this host is. listen is the address
 // that peers are told; not valid or unspecified: all of the host's count.
 func (o PlaceOptions) places(listen netip.Addr) (*places, error) {
-	p := &places{told: map[netip.Addr]string{}}
+	p := &places{told: map[netip.Addr]string{}, ways: map[[2]string]byte{}}
 	if o.TopologyFile != "" {
 		var err error
 		if p.file, err = LoadTopology(o.TopologyFile); err != nil {

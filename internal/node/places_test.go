@@ -206,3 +206,31 @@ func awaitPage(t *testing.T, url, text string) {
 	}
 	t.Errorf("%s never held %q: %.2000s", url, text, body)
 }
+
+// TestWayByTracker: the file knows what ways cost; without one it is what trackers say, and who is not named counts as far.
+func TestWayByTracker(t *testing.T) {
+	m, err := topology.Parse([]byte(twoPlaces + "links:\n  - {between: [fra1, iad1], cost: 5}\n"))
+	must(t, err)
+	answer := announce.Response{Site: announce.Site{DC: "ams1", Epoch: 1, Names: []string{"fra1", "iad1"}}}
+	answer.Site.SetWays(func(a, b string) byte { return map[string]byte{"fra1iad1": 2, "fra1ams1": 0, "iad1ams1": 1}[a+b] })
+	with, err := PlaceOptions{}.places(netip.Addr{})
+	must(t, err)
+	with.learn(&answer)
+	for _, c := range []struct {
+		p    *places
+		a, b string
+		want float64
+	}{
+		{&places{file: m}, "fra1", "iad1", 5},
+		{&places{file: m}, "fra1", "new1", 1},
+		{with, "fra1", "ams1", 0},
+		{with, "ams1", "iad1", 1},
+		{with, "fra1", "iad1", 2},
+		{with, "iad1", "fra1", 2},
+		{with, "iad1", "new1", 255},
+	} {
+		if got := c.p.Way(topology.Place{Datacenter: c.a}, topology.Place{Datacenter: c.b}); got.Cost != c.want {
+			t.Errorf("%s to %s: %v, want %v", c.a, c.b, got.Cost, c.want)
+		}
+	}
+}

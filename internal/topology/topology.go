@@ -268,6 +268,31 @@ func (m *Map) Way(a, b Place) Way {
 	return Way{l.Cost, Between(m.Complete(a), m.Complete(b)) == OtherRegion}
 }
 
+// Ways are the distinct ways between data centres, the cheapest first. There is
+// always one.
+func (m *Map) Ways() []Way {
+	if m == nil {
+		return []Way{{Cost: defaultCost, Abroad: true}}
+	}
+	ways := []Way{{m.defaults.Cost, true}}
+	add := func(w Way) {
+		if at, is := slices.BinarySearchFunc(ways, w, Way.Compare); !is {
+			ways = slices.Insert(ways, at, w)
+		}
+	}
+	regions := map[string]bool{}
+	for _, dc := range m.datacenters {
+		if regions[dc.Region] && dc.Region != "" {
+			add(Way{m.defaults.Cost, false})
+		}
+		regions[dc.Region] = true
+	}
+	for _, l := range m.links {
+		add(m.Way(Place{Datacenter: l.A}, Place{Datacenter: l.B}))
+	}
+	return ways
+}
+
 // defaultCost is that of a link whose cost nobody gave.
 const defaultCost = 1
 

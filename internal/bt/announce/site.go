@@ -2,6 +2,7 @@ package announce
 
 import (
 	"encoding/binary"
+	"iter"
 	"net/netip"
 	"slices"
 
@@ -13,6 +14,7 @@ const (
 	MaxMembers = 2000 // members of each address family
 	MaxDC      = 64   // bytes of a name
 	MaxNames   = 255  // data centres that one answer names
+	MaxWays    = 64   // of these, the first, between which it tells what the ways cost
 )
 
 // Elsewhere is the index of a peer whose data centre is not known.
@@ -32,6 +34,36 @@ type Site struct {
 	// Where the peers of the response are: for each of its V4 and V6 an index into Names, or one that is none.
 	Names    []string
 	At4, At6 []byte
+	// How dear the way between each two of Names is, 0 the cheapest: of the second and the first, the third and the
+	// first, the third and the second, the fourth and the first, and so on.
+	Ways []byte
+}
+
+// SetWays tells how dear the ways are between the data centres of the answer, the asker's among them.
+func (s *Site) SetWays(dear func(a, b string) byte) {
+	if s.DC != "" && len(s.Names) < MaxNames && !slices.Contains(s.Names, s.DC) {
+		s.Names = append(s.Names, s.DC)
+	}
+	for j, b := range s.Names[:min(len(s.Names), MaxWays)] {
+		for _, a := range s.Names[:j] {
+			s.Ways = append(s.Ways, dear(a, b))
+		}
+	}
+}
+
+// EachWay gives how dear the way between two data centres is, for all that Ways has.
+func (s *Site) EachWay() iter.Seq2[[2]string, byte] {
+	return func(yield func([2]string, byte) bool) {
+		ways := s.Ways
+		for j, b := range s.Names {
+			for _, a := range s.Names[:j] {
+				if len(ways) == 0 || !yield([2]string{a, b}, ways[0]) {
+					return
+				}
+				ways = ways[1:]
+			}
+		}
+	}
 }
 
 // Place adds where a peer of the response is; an empty name is Elsewhere.
@@ -110,6 +142,9 @@ func (s *Site) append(dst []byte) []byte {
 		dst = appendString(appendString(dst, "self"), AppendCompact(buf[:0], s.Self))
 	}
 	dst = appendKeyInt(dst, "total", int64(s.Total))
+	if len(s.Ways) > 0 {
+		dst = appendString(appendString(dst, "ways"), s.Ways)
+	}
 	return append(dst, 'e')
 }
 
@@ -151,6 +186,8 @@ func (s *Site) parseNames(v bencode.Value) {
 	s.At4 = append(s.At4, at4[:min(len(at4), MaxPeers)]...)
 	at6, _ := v.Get("at6").Bytes()
 	s.At6 = append(s.At6, at6[:min(len(at6), MaxPeers)]...)
+	ways, _ := v.Get("ways").Bytes()
+	s.Ways = append(s.Ways, ways[:min(len(ways), MaxWays*(MaxWays-1)/2)]...)
 }
 
 // Endpoint reads one peer in compact form; the zero value when it is none.

@@ -2,6 +2,7 @@ package announce
 
 import (
 	"bytes"
+	"fmt"
 	"net/netip"
 	"net/url"
 	"reflect"
@@ -17,6 +18,7 @@ func TestSiteRoundTrip(t *testing.T) {
 		{DC: "fra1", Epoch: 1_700_000_000, Total: 2, Self: self, V4: []byte("aaaaPPbbbbQQ")},
 		{DC: "b", Epoch: 9, V4: []byte{}, Names: []string{"fra1", "iad1"}, At4: []byte{1}},
 		{Epoch: 9, Names: []string{"fra1"}, At4: []byte{Elsewhere}, At6: []byte{0, 0}},
+		{Epoch: 9, Names: []string{"a", "b", "c"}, At4: []byte{2}, Ways: []byte{0, 1, 1}},
 		{Epoch: 5, Total: 3000, Self: netip.MustParseAddrPort("[fd00::1]:1"), V4: []byte("aaaaPP"), V6: bytes.Repeat([]byte("x"), 2*Size6)},
 	} {
 		in := Response{Interval: 1e9, V4: []byte("ccccRR"), TrackerID: "x", Site: s}
@@ -43,6 +45,32 @@ func TestSiteRoundTrip(t *testing.T) {
 	}
 	if got, err := ParseQuery(u.RawQuery); err != nil || !got.Shoal {
 		t.Errorf("%s: %+v, %v", u, got, err)
+	}
+}
+
+// TestWays: each pair once, the asker's data centre too, however many names; and a string that is too short.
+func TestWays(t *testing.T) {
+	s := Site{DC: "d", Names: []string{"a", "b", "c"}}
+	s.SetWays(func(a, b string) byte { return a[0] ^ b[0] })
+	if want := []byte{3, 2, 1, 5, 6, 7}; !bytes.Equal(s.Ways, want) || s.Names[3] != "d" {
+		t.Errorf("ways %v between %v, want %v", s.Ways, s.Names, want)
+	}
+	s.Ways = s.Ways[:5]
+	n := 0
+	for pair, dear := range s.EachWay() {
+		if n++; pair[0][0]^pair[1][0] != dear {
+			t.Errorf("%v: %d", pair, dear)
+		}
+	}
+	if n != 5 {
+		t.Errorf("%d pairs of 5", n)
+	}
+	s = Site{}
+	for i := range MaxNames {
+		s.Names = append(s.Names, fmt.Sprint(i))
+	}
+	if s.SetWays(func(_, _ string) byte { return 1 }); len(s.Ways) != MaxWays*(MaxWays-1)/2 {
+		t.Errorf("%d ways between %d", len(s.Ways), MaxNames)
 	}
 }
 

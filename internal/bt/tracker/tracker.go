@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -154,6 +155,13 @@ func (t *Tracker) storeOptions() peerstore.Options {
 	}
 	for _, dc := range t.o.Topology.Datacenters() {
 		o.Names = append(o.Names, dc.Name)
+	}
+	if ways := t.o.Topology.Ways(); len(ways) > 1 {
+		o.Dear = func(a, b string) byte {
+			way := t.o.Topology.Way(topology.Place{Datacenter: a}, topology.Place{Datacenter: b})
+			at, _ := slices.BinarySearchFunc(ways, way, topology.Way.Compare)
+			return byte(min(at, 255))
+		}
 	}
 	if t.catalog != nil {
 		o.Keep = t.catalog.Has

@@ -36,6 +36,7 @@ type Options struct {
 	Keep       func(metainfo.InfoHash) bool // swarms that are never dropped to make room; nil: none
 	Place      func(netip.Addr) int16       // data centre of a restored peer; nil: unknown
 	Names      []string                     // of the data centres that there are
+	Dear       func(a, b string) byte       // how dear the way between two of them is, 0 the cheapest; nil: all alike
 }
 
 // nameOf is the data centre of an index; empty when that is not known.
@@ -114,6 +115,9 @@ func (s *Store) Announce(a *Announce, now uint32, out *announce.Response) error 
 	sh.pick(s.o.Names, sw, a, out)
 	if a.Shoal && !a.Stopped {
 		sw.site(a, now, nameOf(s.o.Names, a.Place), &out.Site)
+		if s.o.Dear != nil {
+			out.Site.SetWays(s.o.Dear)
+		}
 	}
 	return nil
 }

@@ -70,19 +70,21 @@ func (l *load) newHost(ctx context.Context, name string, k key) (*host, error) {
 	}
 	cert := &tls.Certificate{Certificate: [][]byte{block.Bytes}, PrivateKey: k.private}
 	h := &host{name: name}
-	h.client, err = api.NewClient(api.ClientOptions{
-		Servers: []string{l.server}, Anchor: l.anchor, Certificate: func() (*tls.Certificate, error) { return cert, nil }, Patient: true,
-	})
+	h.client, err = api.NewClient(api.ClientOptions{Servers: []string{l.server}, Anchor: l.anchor, Certificate: func() (*tls.Certificate, error) { return cert, nil }})
 	if err != nil {
 		return nil, err
 	}
-	w, err := h.client.Hello(ctx, shoal.Hello{Host: name, Datacenter: "dc" + name[len(name)-1:], Software: "fleetload", Instance: name, Clock: time.Now()})
+	var w shoal.Welcome
+	err = l.insist(ctx, func() (err error) {
+		w, err = h.client.Hello(ctx, shoal.Hello{Host: name, Datacenter: "dc" + name[len(name)-1:], Software: "fleetload", Instance: name, Clock: time.Now()})
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	h.report = shoal.Report{Host: name, Session: w.Session, Free: 1 << 40}
 	h.version.Store("")
-	return h, h.tell(ctx, func(*shoal.Report) {})
+	return h, l.insist(ctx, func() error { return h.tell(ctx, func(*shoal.Report) {}) })
 }
 
 // insist calls again while no answer comes: the machine is shared, and ten
@@ -116,14 +118,27 @@ func (h *host) wants(version string) {
 	h.version.Store(version)
 }
 
-// watch does what it is told, and reports, until ctx ends.
-func (h *host) watch(ctx context.Context) {
+// watch lets a host do what it is told, and report, until ctx ends. One that has
+// lost its connection waits for its turn to make another: all of them at once, at
+// the cores that the server has to do with, would only time out.
+func (l *load) watch(ctx context.Context, h *host) {
 	for since := uint64(0); ctx.Err() == nil; {
+		if since == 0 {
+			select {
+			case l.turns <- struct{}{}:
+			case <-ctx.Done():
+				return
+			}
+		}
 		o, err := h.client.Watch(ctx, h.name, since)
-		if err != nil {
+		if since == 0 {
+			<-l.turns
+		}
+		if since = o.Version; err != nil {
+			since = 0
+			l.again.Add(1)
 			continue
 		}
-		since = o.Version
 		h.watching.Store(true)
 		h.obey(ctx, o)
 	}
@@ -144,7 +159,7 @@ func (h *host) obey(ctx context.Context, o shoal.Orders) {
 		if order.Live == h.version.Load() {
 			h.live.CompareAndSwap(0, now)
 		}
-		_ = h.tell(ctx, func(r *shoal.Report) { // the rollout tells when one is missing
+		say := func(r *shoal.Report) {
 			app := shoal.AppReport{App: order.App, Taken: order.ID}
 			if len(r.Apps) > 0 {
 				app.Live, app.Health, app.Staged = r.Apps[0].Live, r.Apps[0].Health, r.Apps[0].Staged
@@ -156,7 +171,9 @@ func (h *host) obey(ctx context.Context, o shoal.Orders) {
 				app.Live, app.Health, app.Staged = order.Live, shoal.Healthy, []string{order.Live}
 			}
 			r.Apps = []shoal.AppReport{app}
-		})
+		}
+		for h.tell(ctx, say) != nil && sleep(ctx, time.Second) == nil {
+		}
 	}
 }
 

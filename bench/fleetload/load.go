@@ -30,7 +30,8 @@ type load struct {
 	admin  *api.Client
 	out    io.Writer
 	hosts  []*host
-	again  atomic.Int64 // calls that had to be made again
+	again  atomic.Int64  // calls that had to be made again
+	turns  chan struct{} // to connect
 }
 
 func (l *load) run(ctx context.Context) error {
@@ -38,13 +39,13 @@ func (l *load) run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	begin := time.Now()
-	before := l.taken()
+	l.turns = make(chan struct{}, together)
+	begin, before := time.Now(), l.taken()
 	if err := l.join(ctx); err != nil {
 		return err
 	}
 	for _, h := range l.hosts {
-		wg.Go(func() { h.watch(ctx) })
+		wg.Go(func() { l.watch(ctx, h) })
 		defer h.client.Close()
 	}
 	if err := l.await(ctx, func(h *host) bool { return h.watching.Load() }); err != nil {

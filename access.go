@@ -29,19 +29,20 @@ const (
 	ToToken    Deed = "token"  // make, list and revoke them
 	ToAudit    Deed = "audit"
 	ToServe    Deed = "serve" // Station but for Enroll: be told, and report
+	ToMeet     Deed = "meet"  // peers of the fleet, and so know whom it has forgotten
 )
 
 // allowed is the whole table: who may do what. What is not in it is denied.
 func allowed(r Role) (any, own []Deed) {
 	operator := []Deed{
 		ToLook, ToRegister, ToPush, ToApprove, ToPause, ToResume, ToActivate, ToRetry, ToAbort, ToRollback,
-		ToForget, ToStop, ToFreeze,
+		ToForget, ToStop, ToFreeze, ToMeet,
 	}
 	switch r {
 	case Viewer:
 		return []Deed{ToLook}, nil
 	case Pusher:
-		return []Deed{ToLook, ToRegister, ToPush}, []Deed{ToPause, ToAbort}
+		return []Deed{ToLook, ToRegister, ToPush, ToMeet}, []Deed{ToPause, ToAbort}
 	case Approver:
 		return []Deed{ToLook, ToApprove, ToPause, ToResume, ToActivate}, nil
 	case Operator:
@@ -49,7 +50,7 @@ func allowed(r Role) (any, own []Deed) {
 	case Admin:
 		return append(operator, ToToken, ToAudit), nil
 	case Agent:
-		return []Deed{ToServe}, nil
+		return []Deed{ToServe, ToMeet}, nil
 	}
 	return nil, nil
 }
@@ -65,7 +66,7 @@ func Allowed(p Principal, do Deed, app, owner string) error {
 		who = "somebody unknown"
 	}
 	switch {
-	case len(p.Apps) > 0 && app == "" && do != ToLook:
+	case len(p.Apps) > 0 && app == "" && do != ToLook && do != ToMeet:
 		return fmt.Errorf("%w: %s is held to some apps, and %s is for the whole fleet", ErrDenied, who, do)
 	case len(p.Apps) > 0 && app != "" && !slices.Contains(p.Apps, app):
 		return fmt.Errorf("%w: %s has nothing to do with the app %s", ErrDenied, who, app)

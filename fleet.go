@@ -100,6 +100,9 @@ const (
 	MaxMetafile  = 256 << 20 // bytes
 	MaxSignature = 4 << 10   // bytes
 	MaxHosts     = 50_000
+	// MaxForgotten is how many hosts may be forgotten within the life of a
+	// certificate; after that nobody needs to know of them any more.
+	MaxForgotten = 4 * MaxHosts
 )
 
 // Upload registers a release.
@@ -239,6 +242,16 @@ type Orders struct {
 	// Keep are releases that the host must go on to hold and serve (app@version):
 	// a rollout under way needs its copy.
 	Keep []string `json:"keep,omitempty"`
+	// Forgotten is another number whenever the fleet has forgotten another host:
+	// time to ask which. 0 is none.
+	Forgotten uint64 `json:"forgotten,omitempty"`
+}
+
+// ForgottenHost is one that was told to go: the certificates that it got until
+// then are not good any more.
+type ForgottenHost struct {
+	Host string    `json:"host"`
+	At   time.Time `json:"at"`
 }
 
 // Role is what a token may do. Each of viewer, pusher, approver, operator and

@@ -49,7 +49,7 @@ func Agent(ctx context.Context, o AgentOptions) error {
 		o.Station = j
 		if o.Fleet.Plain {
 			o.TrackWith(j.wallet.Certificate, j.wallet.Authorities)
-		} else if err := o.JoinFleet(j.wallet.Certificate, j.wallet.Authorities); err != nil {
+		} else if j.recheck, err = o.JoinFleet(j.wallet.Certificate, j.wallet.Authorities, j.forgotten.Check); err != nil {
 			return err
 		}
 	}

@@ -18,21 +18,23 @@ import (
 
 // JoinFleet makes this process take part in swarms as a member of a fleet: it
 // shows a certificate to peers and to https trackers, and talks only to those
-// that show one of the same fleet.
-func (o *Options) JoinFleet(own func() (*tls.Certificate, error), authorities func() *x509.CertPool) error {
+// that show one of the same fleet, and that forgotten gives no error for: call
+// recheck when it may have changed its mind.
+func (o *Options) JoinFleet(own func() (*tls.Certificate, error), authorities func() *x509.CertPool, forgotten func(*x509.Certificate) error) (recheck func(), err error) {
 	guard, err := peertls.New(peertls.Options{
 		Certificate: own, CAs: authorities, Log: o.Log,
+		Check: func(_ string, leaf *x509.Certificate) error { return forgotten(leaf) },
 		Name: func(leaf *x509.Certificate) (string, error) {
 			id, err := trust.IdentityOf(leaf)
 			return id.String(), err
 		},
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	o.Secure = guard
 	o.TrackWith(own, authorities)
-	return nil
+	return func() { guard.Recheck(time.Now()) }, nil
 }
 
 // TrackWith shows a certificate to https trackers only: peers are talked to in
@@ -51,14 +53,62 @@ type Membership struct {
 	Plain     bool   // peers are talked to in the clear
 }
 
-// identityDir is where an agent keeps its key and certificate, below the root.
-const identityDir = ".shoal/identity"
+// Below the root, an agent keeps its key and certificate, and whom it refuses.
+const (
+	identityDir   = ".shoal/identity"
+	forgottenFile = identityDir + "/forgotten.json"
+)
 
 // joined is an agent's place in its fleet.
 type joined struct {
 	*api.Client
-	wallet *trust.Wallet
-	log    *slog.Logger
+	wallet    *trust.Wallet
+	forgotten *trust.Forgotten
+	recheck   func() // ends connections to whom it names; may be nil
+	wanted    uint64 // shoal.Orders.Forgotten of the newest orders; only Watch's
+	known     uint64 // that of the last time it was asked for; only Watch's
+	log       *slog.Logger
+}
+
+const forgottenLimit = 10 * time.Second
+
+// Watch implements shoal.Station. Whom the fleet has forgotten is asked for when
+// orders say that it is time to; should that fail, before the next ones are
+// waited for.
+func (j *joined) Watch(ctx context.Context, host string, since uint64) (shoal.Orders, error) {
+	j.keepUp(ctx)
+	o, err := j.Client.Watch(ctx, host, since)
+	if err == nil {
+		j.wanted = o.Forgotten
+		j.keepUp(ctx)
+	}
+	return o, err
+}
+
+func (j *joined) keepUp(ctx context.Context) {
+	if j.wanted == j.known {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, forgottenLimit)
+	defer cancel()
+	if err := KeepUp(ctx, j.Client, j.forgotten, j.recheck); err != nil {
+		j.log.Warn("does not know whom the fleet has forgotten; asks again", "err", err)
+		return
+	}
+	j.known = j.wanted
+}
+
+// KeepUp asks whom the fleet has forgotten, and ends connections to them.
+func KeepUp(ctx context.Context, c *api.Client, known *trust.Forgotten, recheck func()) error {
+	list, err := c.ForgottenSince(ctx, known.After())
+	if err != nil {
+		return err
+	}
+	news, err := known.Learn(list, time.Now())
+	if news && recheck != nil {
+		recheck()
+	}
+	return err
 }
 
 // join makes host a member of the fleet, or finds that it is one. It waits for
@@ -82,7 +132,11 @@ func (m Membership) join(ctx context.Context, root, host string, log *slog.Logge
 	if err != nil {
 		return nil, err
 	}
-	return &joined{c, w, log}, nil
+	forgotten, err := trust.OpenForgotten(filepath.Join(root, forgottenFile))
+	if err != nil {
+		return nil, err
+	}
+	return &joined{Client: c, wallet: w, forgotten: forgotten, log: log}, nil
 }
 
 // ErrNoToken says that a host is no member yet and has nothing to become one with.

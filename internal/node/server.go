@@ -68,6 +68,7 @@ type server struct {
 	control   *controller.Controller
 	tracker   *tracker.Tracker
 	listener  net.Listener
+	recheck   func() // of the connections to peers; nil: they are in the clear
 	started   Started
 }
 
@@ -122,12 +123,29 @@ func (s *server) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	o := controller.Options{Server: s.Name, Topology: where, Trackers: s.trackers(), Link: s.started.URL, Lead: s.Lead, Source: s.Place.Datacenter, Log: s.Log}
+	o := controller.Options{Left: s.left, Server: s.Name, Topology: where, Trackers: s.trackers(), Link: s.started.URL, Lead: s.Lead, Source: s.Place.Datacenter, Log: s.Log}
 	if !notices.Empty() {
 		o.Notify = notices.Send
 	}
 	s.control, err = controller.New(s.store, o)
 	return err
+}
+
+// left ends connections to a host that was forgotten.
+func (s *server) left(string) {
+	if s.recheck != nil {
+		s.recheck()
+	}
+}
+
+// forgotten refuses the certificate of a host that was. A peer that comes while
+// the state is still being read has to wait for that.
+func (s *server) forgotten(leaf *x509.Certificate) error {
+	return trust.CheckForgotten(leaf, func(host string) (time.Time, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), dialLimit)
+		defer cancel()
+		return s.control.Forgotten(ctx, host)
+	})
 }
 
 // members are who the tracker answers: everybody with a certificate of the
@@ -218,10 +236,10 @@ func (s *server) close() error {
 }
 
 // run serves until ctx ends, or a part fails.
-func (s *server) run(ctx context.Context) error {
+func (s *server) run(ctx context.Context) (err error) {
 	if s.Plain {
 		s.TrackWith(s.cert.Certificate, s.cert.Authorities)
-	} else if err := s.JoinFleet(s.cert.Certificate, s.cert.Authorities); err != nil {
+	} else if s.recheck, err = s.JoinFleet(s.cert.Certificate, s.cert.Authorities, s.forgotten); err != nil {
 		return err
 	}
 	s.Roomy = true // for as many hosts as there are

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
@@ -62,6 +63,12 @@ func (f fleet) host(t *testing.T, name, root string, change func(*AgentOptions))
 	t.Helper()
 	secret, _, err := f.admin.CreateToken(t.Context(), shoal.Token{Name: name, Role: shoal.Joiner, Host: name, Expires: time.Now().Add(time.Hour)})
 	must(t, err)
+	return f.agent(t, name, root, secret, change)
+}
+
+// agent starts one on a root that may have joined before.
+func (f fleet) agent(t *testing.T, name, root, secret string, change func(*AgentOptions)) (stop func() error) {
+	t.Helper()
 	o := AgentOptions{
 		Options: quiet("127.0.0.1:0", nil), Config: agent.Config{Root: root, Host: name, Datacenter: "fra"},
 		Fleet: Membership{Servers: []string{f.URL}, Authority: f.Pin, Token: secret},
@@ -93,7 +100,8 @@ func (f fleet) register(t *testing.T, r published, version string) (leave func()
 	must(t, err, w.Keep(made))
 	e := make(events, 100)
 	o := SeedOptions{Options: quiet("127.0.0.1:0", e), Files: []string{r.file}, Content: ContentOptions{Dir: r.dir}}
-	must(t, o.JoinFleet(w.Certificate, w.Authorities))
+	_, err = o.JoinFleet(w.Certificate, w.Authorities, func(*x509.Certificate) error { return nil })
+	must(t, err)
 	leave = background(t, NewSeed(o).Run)
 	addr := e.wait(t, Serving).Addr
 	raw, err := os.ReadFile(r.file)

@@ -104,6 +104,10 @@ func (g *Guard) shake(ctx context.Context, nc net.Conn, outgoing bool, start fun
 	g.mu.Lock()
 	g.conns[c] = struct{}{}
 	g.mu.Unlock()
+	if err := g.check(c); err != nil { // it was forgotten while it shook hands, and Recheck did not know it yet
+		c.Close()
+		return nil, g.refuse(classify(c, err))
+	}
 	return c, nil
 }
 

@@ -54,6 +54,8 @@ type Options struct {
 	NoticePatience time.Duration
 	NoticeAgain    time.Duration // from an attempt that failed to the next one; 0 is five seconds
 
+	// Left is told of every host that was forgotten; nil: nobody is. It must not wait.
+	Left  func(host string)
 	Lease Lease        // zero is the default
 	Log   *slog.Logger // nil is silent
 }
@@ -141,7 +143,7 @@ func (c *Controller) Run(ctx context.Context) error {
 				poke(c.work)
 			}
 		}},
-		{c.gone, func(string) {}},
+		{c.gone, c.left},
 		{c.tokens, func(string) {}},
 		{c.notices, func(string) { poke(c.post); poke(c.work) }},
 		{c.pulses, c.hearPulse},
@@ -159,7 +161,7 @@ func (c *Controller) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		c.desk.update(c.states(), c.hosts.all, c.stopped())
+		c.giveNow()
 		close(c.ready)
 		rest, ctx := errgroup.WithContext(ctx)
 		for _, run := range []func(context.Context){c.giveOrders, c.keepHosts, c.tellPulse, c.leadInTurn} {

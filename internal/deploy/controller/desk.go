@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	"hash/fnv"
 	"slices"
 	"strings"
@@ -19,32 +20,39 @@ type desk struct {
 	mu      sync.Mutex
 	orders  map[string][]shoal.Order // by host
 	keep    map[string][]string      // by host
-	stopped bool
+	all     forAll
 	waiting map[string]*slot
+}
+
+// forAll is what is told to every host alike.
+type forAll struct {
+	stopped   bool
+	forgotten uint64
 }
 
 // slot is a host that asks for its orders.
 type slot struct {
 	version uint64
-	news    chan struct{} // closed when the version has changed
+	news    chan struct{} // closed when the version has changed, or the host is forgotten
+	left    bool          // it is
 }
 
 func newDesk() *desk { return &desk{waiting: map[string]*slot{}} }
 
 // update works all orders out. hosts is asked only if it matters what they hold.
-func (d *desk) update(states []rollout.State, hosts func() []shoal.Host, stopped bool) {
+func (d *desk) update(states []rollout.State, hosts func() []shoal.Host, all forAll) {
 	orders := map[string][]shoal.Order{}
-	for _, o := range rollout.Orders(states, stopped) {
+	for _, o := range rollout.Orders(states, all.stopped) {
 		orders[o.Host] = append(orders[o.Host], o) // they come sorted by host and app
 	}
 	keep := kept(states, hosts, orders)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.orders, d.keep, d.stopped = orders, keep, stopped
+	d.orders, d.keep, d.all = orders, keep, all
 	for host, s := range d.waiting {
 		if v := d.of(host).Version; v != s.version {
 			close(s.news)
-			d.waiting[host] = &slot{v, make(chan struct{})}
+			d.waiting[host] = &slot{version: v, news: make(chan struct{})}
 		}
 	}
 }
@@ -93,7 +101,7 @@ func kept(states []rollout.State, hosts func() []shoal.Host, orders map[string][
 // of are the orders of a host. Their version is a hash of the rest, so that
 // all servers give them the same one.
 func (d *desk) of(host string) shoal.Orders {
-	o := shoal.Orders{Orders: d.orders[host], Keep: d.keep[host], Stopped: d.stopped}
+	o := shoal.Orders{Orders: d.orders[host], Keep: d.keep[host], Stopped: d.all.stopped, Forgotten: d.all.forgotten}
 	h := fnv.New64a()
 	var b []byte
 	for _, one := range o.Orders {
@@ -102,7 +110,7 @@ func (d *desk) of(host string) shoal.Orders {
 		b = append(b, one.App+"\x00"+one.Stage+"\x00"+one.Live+"\x00"...)
 		b = append(b, flag(one.Back), flag(one.Hold))
 	}
-	b = append(b, 0xff, flag(o.Stopped))
+	b = binary.BigEndian.AppendUint64(append(b, 0xff, flag(o.Stopped)), o.Forgotten)
 	b = append(b, strings.Join(o.Keep, "\x00")...)
 	_, _ = h.Write(b) // never fails (hash.Hash)
 	o.Version = max(1, h.Sum64())
@@ -125,7 +133,7 @@ func (d *desk) watch(ctx context.Context, host string, since uint64, patience ti
 		o := d.of(host)
 		s := d.waiting[host]
 		if s == nil || s.version != o.Version {
-			s = &slot{o.Version, make(chan struct{})}
+			s = &slot{version: o.Version, news: make(chan struct{})}
 			d.waiting[host] = s
 		}
 		d.mu.Unlock()
@@ -138,15 +146,27 @@ func (d *desk) watch(ctx context.Context, host string, since uint64, patience ti
 		case <-end.C:
 			return o, nil
 		case <-s.news:
+			if s.left {
+				return shoal.Orders{}, fmt.Errorf("host %s was forgotten: %w", host, shoal.ErrNotFound)
+			}
 		}
 	}
 }
 
-// forget drops a host that is gone.
+// forget drops a host that is gone, and tells it so if it waits.
 func (d *desk) forget(host string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	delete(d.waiting, host)
+	if s := d.waiting[host]; s != nil {
+		s.left = true
+		close(s.news)
+		delete(d.waiting, host)
+	}
+}
+
+// giveNow works orders out.
+func (c *Controller) giveNow() {
+	c.desk.update(c.states(), c.hosts.all, forAll{c.stopped(), c.forgotten()})
 }
 
 // giveOrders works orders out whenever they may have changed.
@@ -159,7 +179,7 @@ func (c *Controller) giveOrders(ctx context.Context) {
 		case <-c.orders:
 		}
 		began := time.Now()
-		c.desk.update(c.states(), c.hosts.all, c.stopped())
+		c.giveNow()
 		// A fleet that is large enough to make this slow gets half a core for it.
 		if !pause(ctx, max(gap, time.Since(began))) {
 			return

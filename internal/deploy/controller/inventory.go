@@ -2,8 +2,10 @@ package controller
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"time"
 
 	"shoal"
@@ -33,6 +35,9 @@ func (c *Controller) Forget(ctx context.Context, host string) error {
 	if !ok {
 		return fmt.Errorf("host %.80s: %w", host, shoal.ErrNotFound)
 	}
+	if c.gone.size() >= shoal.MaxForgotten {
+		return fmt.Errorf("%w: %d hosts were forgotten lately, and all of them have to be known until their certificates expire: make a new authority (docs/security.md)", shoal.ErrConflict, c.gone.size())
+	}
 	if err := c.record(ctx, shoal.AuditEntry{Do: string(shoal.ToForget), What: host}); err != nil {
 		return err
 	}
@@ -42,6 +47,7 @@ func (c *Controller) Forget(ctx context.Context, host string) error {
 	if err != nil {
 		return err
 	}
+	c.left(host)
 	if err := c.hosts.table.remove(ctx, host, rev); err != nil {
 		// It has just reported, and its certificate is refused from now on.
 		_, rev, _ = c.hosts.table.get(host)
@@ -50,10 +56,17 @@ func (c *Controller) Forget(ctx context.Context, host string) error {
 		}
 	}
 	c.hosts.drop(host)
-	c.desk.forget(host)
-	poke(c.orders)
 	poke(c.work)
 	return nil
+}
+
+// left ends what goes on with a host that was forgotten, here or by another server.
+func (c *Controller) left(host string) {
+	c.desk.forget(host)
+	poke(c.orders)
+	if c.o.Left != nil {
+		c.o.Left(host)
+	}
 }
 
 // Forgotten is when a host was told to go: certificates that were issued before
@@ -66,6 +79,32 @@ func (c *Controller) Forgotten(ctx context.Context, host string) (time.Time, err
 	}
 	r, _, _ := c.gone.get(host)
 	return r.At, nil
+}
+
+// ForgottenSince are the hosts that were forgotten after a time, of whom it
+// matters.
+func (c *Controller) ForgottenSince(ctx context.Context, after time.Time) ([]shoal.ForgottenHost, error) {
+	if err := c.enter(ctx, shoal.ToMeet, "", ""); err != nil {
+		return nil, err
+	}
+	var out []shoal.ForgottenHost
+	for _, r := range c.gone.all() {
+		if r.At.After(after) {
+			out = append(out, shoal.ForgottenHost{Host: r.Host, At: r.At})
+		}
+	}
+	return out, nil
+}
+
+// forgotten is a number for who was: the same at all servers, whatever the order
+// in which they heard.
+func (c *Controller) forgotten() (sum uint64) {
+	for _, r := range c.gone.all() {
+		h := fnv.New64a()
+		_, _ = h.Write(binary.BigEndian.AppendUint64([]byte(r.Host), uint64(r.At.UnixNano()))) // never fails (hash.Hash)
+		sum += h.Sum64()
+	}
+	return sum
 }
 
 // Why says what holds a host up, for each app that it is to run.

@@ -10,6 +10,7 @@ import (
 	"shoal"
 	"shoal/internal/deploy/fleetstore"
 	"shoal/internal/deploy/rollout"
+	"shoal/internal/trust"
 )
 
 const (
@@ -174,8 +175,17 @@ func (l *leader) announce(ctx context.Context, record *rolloutRecord, rev uint64
 	return time.Since(n.Notice.At) < l.o.NoticePatience, nil
 }
 
-// prune forgets the oldest of the rollouts that are over.
+// prune forgets the oldest of the rollouts that are over, and the hosts that
+// were forgotten so long ago that all their certificates have expired.
 func (l *leader) prune(ctx context.Context) {
+	now := time.Now()
+	for _, r := range l.gone.all() {
+		if _, rev, ok := l.gone.get(r.Host); ok && trust.Past(r.At, now) {
+			if err := l.gone.remove(ctx, r.Host, rev); err != nil {
+				return // another time
+			}
+		}
+	}
 	var over []uint64
 	for _, r := range l.rollouts.all() {
 		if r.over() {

@@ -26,7 +26,7 @@ func doors() map[string]string {
 		"hosts": "vpaoA", "forget": "oA", "why": "vpaoA", "situation": "vpaoA",
 		"stop-all": "oA", "start-all": "oA", "freeze": "oA", "thaw": "oA",
 		"tokens": "A", "create-token": "A", "revoke-token": "A", "audit": "A",
-		"enroll": "jhpoA", "hello": "h", "watch": "h", "report": "h", "bundle": "h",
+		"enroll": "jhpoA", "hello": "h", "watch": "h", "report": "h", "bundle": "h", "forgotten": "hpoA",
 	}
 }
 

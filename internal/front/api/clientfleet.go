@@ -205,6 +205,16 @@ func (c *Client) Watch(ctx context.Context, _ string, since uint64) (o shoal.Ord
 	return o, err
 }
 
+// ForgottenSince are the hosts that were forgotten after a time.
+func (c *Client) ForgottenSince(ctx context.Context, after time.Time) (list []shoal.ForgottenHost, err error) {
+	a := get("/v1/forgotten")
+	if !after.IsZero() {
+		a = a.with("after", after.UTC().Format(time.RFC3339Nano))
+	}
+	err = c.call(ctx, a, nil, &list)
+	return list, err
+}
+
 // Report implements shoal.Station.
 func (c *Client) Report(ctx context.Context, r shoal.Report) error {
 	a := post("/v1/agent/report")

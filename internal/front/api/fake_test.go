@@ -130,6 +130,10 @@ func (f *fake) Report(ctx context.Context, r shoal.Report) error {
 	_, err := saw[any](ctx, f, "Report", r)
 	return err
 }
+func (f *fake) ForgottenSince(ctx context.Context, after time.Time) ([]shoal.ForgottenHost, error) {
+	return saw[[]shoal.ForgottenHost](ctx, f, "ForgottenSince", after)
+}
+
 func (f *fake) Bundle(ctx context.Context, app, version string) (shoal.Bundle, error) {
 	return saw[shoal.Bundle](ctx, f, "Bundle", app, version)
 }

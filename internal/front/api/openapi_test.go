@@ -214,7 +214,7 @@ func (s *schemas) operation(r route) m {
 	switch r.do {
 	case shoal.ToServe:
 		op["security"] = []m{{"certificate": []string{}}}
-	case toEnroll:
+	case toEnroll, shoal.ToMeet:
 		op["security"] = []m{{"token": []string{}}, {"certificate": []string{}}}
 	default:
 		op["security"] = []m{{"token": []string{}}}

@@ -170,6 +170,8 @@ func stationRoutes() []route {
 			query: []string{"since"}, out: shoal.Orders{}, serve: (*Server).watch},
 		{method: http.MethodPost, pattern: "/v1/agent/report", verb: "report", do: shoal.ToServe, about: "What the host is. An older report than is known does nothing.",
 			in: shoal.Report{}, serve: (*Server).report},
+		{method: http.MethodGet, pattern: "/v1/forgotten", verb: "forgotten", do: shoal.ToMeet, about: "Hosts that were forgotten after a time (RFC 3339; default: all of whom it still matters): certificates from until then are refused, by peers too.",
+			query: []string{"after"}, out: []shoal.ForgottenHost{}, serve: (*Server).forgotten},
 		{method: http.MethodGet, pattern: "/v1/agent/releases/{app}/{version}", verb: "bundle", do: shoal.ToServe, about: "A release's metafile, with signature, serial and trackers in the header.",
 			out: raw{}, serve: (*Server).bundle},
 	}

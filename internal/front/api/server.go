@@ -16,12 +16,15 @@ import (
 	"shoal/internal/trust"
 )
 
-// Agents is shoal.Station but for Enroll, which the server does itself.
+// Agents is shoal.Station but for Enroll, which the server does itself, and what
+// those need to know who meet others of the fleet.
 type Agents interface {
 	Hello(ctx context.Context, h shoal.Hello) (shoal.Welcome, error)
 	Watch(ctx context.Context, host string, since uint64) (shoal.Orders, error)
 	Report(ctx context.Context, r shoal.Report) error
 	Bundle(ctx context.Context, app, version string) (shoal.Bundle, error)
+	// ForgottenSince are the hosts that were forgotten after a time.
+	ForgottenSince(ctx context.Context, after time.Time) ([]shoal.ForgottenHost, error)
 }
 
 // Door is what the server has to know about those who come. It is asked with

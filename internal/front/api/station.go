@@ -119,6 +119,18 @@ func (s *Server) report(c *call) (any, error) {
 	return nil, s.Agents.Report(c.ctx(), r)
 }
 
+func (s *Server) forgotten(c *call) (any, error) {
+	var after time.Time
+	if text := c.r.URL.Query().Get("after"); text != "" {
+		var err error
+		if after, err = time.Parse(time.RFC3339, text); err != nil {
+			return nil, fmt.Errorf("%w: after=%.40q: write it as 2006-01-02T15:04:05Z", shoal.ErrInvalid, text)
+		}
+	}
+	list, err := s.Agents.ForgottenSince(c.ctx(), after)
+	return visible(list, func(shoal.ForgottenHost) bool { return true }), err
+}
+
 // Header fields of a metafile, up and down.
 const (
 	headSignature = "Shoal-Signature" // base64

@@ -29,7 +29,7 @@ func (src *source) serve(parent context.Context, f *pushFlags, d *draft, path st
 	file := filepath.Join(dir, d.upload.App+".torrent")
 	own := *d.meta // the one that is registered names no tracker: those are the fleet's to say
 	own.Announce = trackersOf(src.c.Servers())
-	err = joinToServe(parent, src.c, filepath.Join(dir, "identity"), f.plain, &o.Options)
+	keepUp, err := joinToServe(parent, src.c, filepath.Join(dir, "identity"), f.plain, &o.Options)
 	if err == nil {
 		err = atomicfile.Write(file, own.Encode(), 0o600)
 	}
@@ -57,6 +57,7 @@ func (src *source) serve(parent context.Context, f *pushFlags, d *draft, path st
 			done <- err
 		}
 	})
+	wg.Go(func() { keepUp(ctx) })
 	src.failed = done
 	src.stop = sync.OnceFunc(func() { cancel(); wg.Wait(); os.RemoveAll(dir) })
 	select {

@@ -604,6 +604,44 @@ func TestSite(t *testing.T) {
 	}
 }
 
+// TestWays: where links or regions differ a shoal peer is told how dear the ways are.
+func TestWays(t *testing.T) {
+	const places = "datacenters: [{name: fra, region: eu, cidrs: [127.0.1.0/24]}, {name: ams, region: eu, cidrs: [127.0.2.0/24]}, " +
+		"{name: nyc, region: us, cidrs: [127.0.3.0/24]}]\n"
+	for _, c := range []struct {
+		text string
+		want map[string]byte
+	}{
+		{strings.NewReplacer("region: eu, ", "", "region: us, ", "").Replace(places), nil}, // all alike
+		{places, map[string]byte{"ams-fra": 0, "fra-nyc": 1, "ams-nyc": 1}},
+		{places + "links: [{between: [ams, nyc], cost: 3}, {between: [fra, nyc], cost: 0.5}]", map[string]byte{"fra-nyc": 0, "ams-fra": 1, "ams-nyc": 3}},
+	} {
+		file, err := topology.Parse([]byte(c.text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tr := run(t, Options{Topology: file})
+		var r announce.Response
+		for i, ip := range []string{"127.0.2.1", "127.0.3.1", "127.0.1.1"} {
+			req := peer('a'+byte(i), 1)
+			req.Shoal = true
+			if r, err = tr.http(ip, req); err != nil {
+				t.Fatal(err)
+			}
+		}
+		n := 0
+		for pair, dear := range r.Site.EachWay() {
+			n++
+			if want, known := c.want[min(pair[0], pair[1])+"-"+max(pair[0], pair[1])]; !known || dear != want {
+				t.Errorf("%v: %d, want %d", pair, dear, want)
+			}
+		}
+		if n != len(c.want) {
+			t.Errorf("%d ways were told of %d", n, len(c.want))
+		}
+	}
+}
+
 func TestMetrics(t *testing.T) {
 	tr := run(t, Options{StateFile: filepath.Join(t.TempDir(), "state")})
 	if _, err := tr.http("127.0.0.1", peer('a', 0)); err != nil {

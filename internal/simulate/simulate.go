@@ -62,6 +62,11 @@ const (
 // MaxHosts bounds a fleet: each host is an engine in memory.
 const MaxHosts = 20_000
 
+// socket is how many bytes a connection may have on their way: what Linux gives one
+// by default. In the small it is hardly more than a segment: otherwise half of the
+// release could stand in line before a narrow link.
+const socket = 4 << 20
+
 // limitOver is how much longer than the bound a run may take.
 const limitOver = 10
 
@@ -230,20 +235,22 @@ func (o *Options) small(s Scale, bound time.Duration) fleet.Options {
 	}
 	latency := func(from, to string) time.Duration {
 		a, b := topology.Place{Datacenter: from, Region: regions[from]}, topology.Place{Datacenter: to, Region: regions[to]}
+		real := HomeLatency
 		switch topology.Between(a, b) {
 		case topology.SameRegion:
-			return cmp.Or(o.Latency, NearLatency)
+			real = cmp.Or(o.Latency, NearLatency)
 		case topology.OtherRegion:
-			return cmp.Or(o.Latency, FarLatency)
+			real = cmp.Or(o.Latency, FarLatency)
 		}
-		return HomeLatency
+		return time.Duration(float64(real) / s.Time)
 	}
+	segment := s.PieceLength/8 + 512
 	return fleet.Options{
 		Hosts: len(at) - 1, Place: func(host int) string { return at[host+1] }, // the source is -1
 		Way: o.Topology.Way,
 		Up:  s.rate(o.HostRate), SourceUp: s.rate(o.SourceRate), Pieces: s.Pieces, PieceLength: s.PieceLength, Seed: o.Seed,
 		Limit: time.Duration(limitOver*bound.Seconds()/s.Time*1e9) + time.Minute,
-		Net:   simnet.Options{Latency: latency},
+		Net:   simnet.Options{Latency: latency, Segment: segment, Window: max(2*segment, int(socket/s.bytes))},
 		Lines: func(n *simnet.Network) {
 			for _, name := range o.names() {
 				rate := s.rate(o.uplink(name))

@@ -66,7 +66,7 @@ func (s *state) unclaim(p *peer) {
 // nothing of it has come yet.
 func (s *state) yield(piece uint32, to *peer) {
 	a, table := s.prog[metainfo.Piece(piece)], s.imports.table
-	if a == nil || table == nil || !to.listen.IsValid() || !s.comesFromAbroad(a) {
+	if a == nil || table == nil || !to.listen.IsValid() || a.comesFrom() == nil {
 		return
 	}
 	two := []owner.Key{owner.KeyOf(to.listen)}

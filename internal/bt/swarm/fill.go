@@ -70,10 +70,15 @@ func (s *state) fill(p *peer) {
 		given = true
 	}
 	if given {
-		if reqs, _ := p.link.fetch.pump(nil); len(reqs) > 0 {
-			s.flushNews(p)
-			p.send(func(b []byte) []byte { return append(b, reqs...) })
-		}
+		s.ask(p)
+	}
+}
+
+// ask sends the requests for which there is room.
+func (s *state) ask(p *peer) {
+	if reqs, _ := p.link.fetch.pump(nil); len(reqs) > 0 {
+		s.flushNews(p)
+		p.send(func(b []byte) []byte { return append(b, reqs...) })
 	}
 }
 
@@ -200,6 +205,7 @@ func (s *state) unstick() {
 	}
 	for p := range s.peers {
 		if p.link.fetch.outstanding() == 0 {
+			s.ask(p) // what was to come after requests that were taken back
 			continue
 		}
 		idle := s.now.Sub(time.Unix(0, p.link.fetch.progress.Load()))
@@ -297,14 +303,14 @@ func (e pieceOver) apply(s *state) {
 	if a == nil || a.part != e.part {
 		return
 	}
-	abroad := s.comesFromAbroad(a)
+	abroad := a.comesFrom()
 	s.over(e.part.piece, a)
 	for _, p := range a.by {
 		s.cancelJob(p, e.part)
 	}
 	if e.ok {
-		if took := s.now.Sub(a.since); abroad {
-			s.imports.pace.came(took)
+		if took := s.now.Sub(a.since); abroad != nil {
+			abroad.pace.came(took)
 		} else {
 			s.latency += (took - s.latency) / 16
 		}

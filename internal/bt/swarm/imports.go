@@ -13,16 +13,17 @@ import (
 // owns a piece (package owner) it is expected to bring the piece in over the
 // WAN. docs/ownership.md has the whole picture.
 const (
-	maxSites   = 64               // told apart; peers can claim any
-	maxMembers = 4096             // of our site that are not connected
-	claimFor   = 10 * time.Second // a claim holds without being renewed
-	claimEvery = 3 * time.Second  // it is renewed
-	turnAside  = 2 * time.Second  // with nothing to import that is ours to import first
-	leastStall = 5 * time.Second  // a piece that does not move is asked for elsewhere
-	lastStall  = 2 * time.Second  // the same when nothing else is left to fetch
-	mostStall  = time.Minute      // at the latest
-	takeOver   = 2 * time.Second  // later still, for each rank below the owner
-	settled    = time.Second      // after which a source knows who is near
+	maxSites    = 64               // told apart; peers can claim any
+	maxMembers  = 4096             // of our site that are not connected
+	claimFor    = 10 * time.Second // a claim holds without being renewed
+	claimEvery  = 3 * time.Second  // it is renewed
+	turnAside   = 2 * time.Second  // with nothing to import that is ours to import first
+	leastStall  = 5 * time.Second  // a piece that does not move is asked for elsewhere
+	lastStall   = 2 * time.Second  // the same when nothing else is left to fetch
+	mostStall   = time.Minute      // at the latest
+	takeOver    = 2 * time.Second  // later still, for each rank below the owner
+	starveAfter = 6 * time.Second  // with nothing on its way over the WAN
+	settled     = time.Second      // after which a source knows who is near
 )
 
 // imports is what we may bring in from other sites.
@@ -38,11 +39,12 @@ type imports struct {
 	claims  map[uint32]claim        // of others in our site
 	told    []uint32                // what we last claimed
 	toldAt  time.Time
-	pace    pace
 	level   int       // 0: what is ours to import first; 1: all that we own; more: what others own, down to that rank
 	idle    time.Time // since when there is nothing to import; zero: there is
 	checked time.Time
-	wholes  int // peers of our own site that have everything
+	hungry  time.Time // when something was on its way over the WAN last
+	starved bool      // that is long ago
+	wholes  int       // peers of our own site that have everything
 	queue   queue
 	stale   bool // who belongs to our site may have changed
 }
@@ -91,7 +93,7 @@ func (s *state) reconsider(piece uint32) {
 		return
 	}
 	rank, ours := s.turn(piece)
-	if im.level == 0 && !ours {
+	if !ours {
 		im.close(piece)
 		return
 	}
@@ -133,8 +135,8 @@ func (s *state) pickFrom(p *peer) *picker.Picker {
 	if p.site == nil {
 		return s.pick
 	}
-	if rank := p.site.Rank(); s.imports.level == 0 && rank < len(s.imports.ranks) {
-		return s.imports.ranks[rank]
+	if im := &s.imports; p.site.Spared || !im.starved {
+		return im.ranks[p.site.Rank()]
 	}
 	return s.imports.pick
 }
@@ -150,15 +152,20 @@ func (s *state) untake(piece uint32) {
 	s.reconsider(piece)
 }
 
-// comesFromAbroad tells whether somebody of another site was asked for a piece.
-func (s *state) comesFromAbroad(a *active) bool {
-	return slices.ContainsFunc(a.by, func(p *peer) bool { return p.site != nil })
+// comesFrom is the other site of which somebody was asked for a piece; nil: none.
+func (a *active) comesFrom() *site {
+	for _, p := range a.by {
+		if p.site != nil {
+			return p.site
+		}
+	}
+	return nil
 }
 
 // importing are the pieces that we are bringing in, in ascending order.
 func (s *state) importing() (pieces []uint32) {
 	for piece, a := range s.prog {
-		if s.comesFromAbroad(a) && !s.near(uint32(piece)) {
+		if a.comesFrom() != nil && !s.near(uint32(piece)) {
 			pieces = append(pieces, uint32(piece))
 		}
 	}
@@ -192,6 +199,7 @@ func (s *state) stepImports() {
 // setLevel widens what we may import while there is nothing else to import.
 func (s *state) setLevel(busy bool) {
 	im := &s.imports
+	s.setStarved(busy)
 	if im.level > 0 && s.now.Sub(im.checked) > time.Second {
 		im.checked = s.now
 		if was := im.level; !s.tryLevel(0) {
@@ -219,9 +227,22 @@ func (s *state) setLevel(busy bool) {
 	}
 }
 
+// setStarved lets dearer ways in while nothing comes over the cheapest ones.
+func (s *state) setStarved(busy bool) {
+	im := &s.imports
+	if busy || s.left == 0 || im.hungry.IsZero() {
+		im.hungry = s.now
+	}
+	was := im.starved
+	if im.starved = s.now.Sub(im.hungry) > starveAfter; im.starved != was {
+		s.tellAbroad()
+	}
+}
+
 // tryLevel sets the level and tells whether there is something to import then.
 func (s *state) tryLevel(level int) bool {
 	s.imports.level = level
+	s.judgeSites()
 	s.review()
 	return s.someImport()
 }

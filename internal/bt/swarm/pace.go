@@ -6,7 +6,7 @@ import (
 	"shoal/internal/bt/metainfo"
 )
 
-// pace is how long pieces take over the WAN, which tells one that is lost from
+// pace is how long pieces take from another site, which tells one that is lost from
 // one that is slow: on a full link all are slow, and what is asked for twice
 // then makes it fuller.
 type pace struct {
@@ -42,12 +42,12 @@ func (p *pace) patience(last bool) time.Duration {
 // asked for once, and whoever has the next turn for us is asked for the rest. A
 // connection that has met much loss may crawl long after the link is free.
 func (s *state) recall(piece metainfo.Piece, a *active) {
-	if !s.comesFromAbroad(a) {
+	from := a.comesFrom()
+	if from == nil {
 		return
 	}
-	im := &s.imports
-	patience := im.pace.patience(im.pick.Len() == 0)
-	crawls := s.now.Sub(a.since) > 2*patience
+	patience := from.pace.patience(s.pick.Len() == 0)
+	crawls := from.pace.took > 0 && s.now.Sub(a.since) > 2*patience
 	for _, p := range a.by {
 		if !crawls && s.now.Sub(time.Unix(0, p.link.fetch.progress.Load())) < patience {
 			return
@@ -61,9 +61,9 @@ func (s *state) recall(piece metainfo.Piece, a *active) {
 	s.o.Log.Debug("a piece does not come over the WAN: asking elsewhere", "piece", piece, "peer", a.by[0].link.addr, "after", patience)
 	a.by = nil
 	if crawls { // which says nothing of the link
-		im.pace.failed(0)
+		from.pace.failed(0)
 	} else {
-		im.pace.failed(s.now.Sub(a.since))
+		from.pace.failed(s.now.Sub(a.since))
 	}
 	s.orphaned(piece, a)
 }

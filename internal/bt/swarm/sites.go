@@ -1,6 +1,8 @@
 package swarm
 
 import (
+	"time"
+
 	"shoal/internal/bt/swarm/choker"
 	"shoal/internal/bt/swarm/owner"
 	"shoal/internal/topology"
@@ -11,10 +13,13 @@ type site struct {
 	owner.Site
 	place   topology.Place
 	peers   int
-	wholes  int      // of them, those that have everything
-	has     []uint16 // by piece: how many of the others have it
+	wholes  int       // of them, those that have everything
+	has     []uint16  // by piece: how many of the others have it
+	got     int       // pieces that one of them has
+	gained  time.Time // when it got the last one
 	senders choker.Senders
 	queue   queue
+	pace    pace
 }
 
 // queue is the peers of one site that we serve. They share slots and lanes of
@@ -118,11 +123,33 @@ func (s *state) count(p *peer, piece uint32, delta int) {
 	if p.site == nil {
 		s.pick.Add(piece, delta)
 	} else {
-		p.site.has[piece] = uint16(int(p.site.has[piece]) + delta)
+		p.site.tell(piece, delta, s.now)
 		s.imports.add(piece, delta)
 	}
 	s.reconsider(piece)
 }
 
+// tell counts a peer that has a piece.
+func (at *site) tell(piece uint32, delta int, now time.Time) {
+	was := at.has[piece]
+	at.has[piece] = uint16(int(was) + delta)
+	switch {
+	case was == 0:
+		at.got++
+		at.gained = now
+	case at.has[piece] == 0:
+		at.got--
+	}
+}
+
 // near tells whether somebody of our own site has a piece.
 func (s *state) near(piece uint32) bool { return s.imports.wholes > 0 || s.pick.Avail(piece) > 0 }
+
+// judgeSites finds out which sites keep up. One that gets pieces as fast as we do
+// gets those that it is to take first, too: who takes them before it only makes the
+// link out of the site that has them fuller.
+func (s *state) judgeSites() {
+	for _, at := range s.imports.sites {
+		at.Behind = s.imports.level > 0 && (s.now.Sub(at.gained) > turnAside || at.got < s.have.Count()*3/4)
+	}
+}

@@ -21,7 +21,7 @@ func (s *state) rankSites() {
 	lacking := false
 	for _, at := range im.order {
 		places = append(places, at.place)
-		lacking = lacking || at.wholes == 0
+		lacking = lacking || at.wholes == 0 && !at.Behind
 	}
 	dear := rankWays(append(places, s.conn.place), s.o.Places.Way)
 	for i, at := range im.order {

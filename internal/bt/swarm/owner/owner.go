@@ -72,6 +72,7 @@ type Site struct {
 	Dear   int   // 0: over the cheapest links, 1: over the next, ...
 	From   []int // the same for its own ways from the other sites, by their index
 	Spared bool  // its link has to carry what is nowhere else
+	Behind bool  // nobody waits for it
 	Has    bool  // the piece in question
 }
 
@@ -108,7 +109,7 @@ func Turn(self Key, sites []Site, piece uint32) (rank int, ours bool) {
 	own := score(self, piece)
 	for i := range sites {
 		s := &sites[i]
-		if s.Has || 2*s.Dear >= limit {
+		if s.Has || s.Behind || 2*s.Dear >= limit {
 			continue
 		}
 		if d := s.dear(sites); d < dear || d == dear && before(s.Key, score(s.Key, piece), self, own) {

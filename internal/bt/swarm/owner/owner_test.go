@@ -143,6 +143,7 @@ func TestTurn(t *testing.T) {
 		{"one has it, nobody else lacks it", []Site{{Has: true}}, 0, true},
 		{"one has it, we are first", []Site{{Has: true}, {Key: worse, From: []int{0, 0}}}, 0, true},
 		{"one has it, another is first", []Site{{Has: true}, {Key: better, From: []int{0, 0}}}, 0, false},
+		{"one has it, another that is behind is first", []Site{{Has: true}, {Key: better, Behind: true, From: []int{0, 0}}}, 0, true},
 		{"two have it", []Site{{Has: true}, {Has: true}, {Key: better, From: []int{0, 0, 0}}}, 0, true},
 		{"a spared one and another have it", []Site{{Has: true, Spared: true}, {Has: true}, {Key: better, From: []int{0, 0, 0}}}, 0, true},
 		{"two spared ones have it", []Site{{Has: true, Spared: true}, {Has: true, Spared: true}, {Key: better, From: []int{0, 0, 0}}}, 1, false},

@@ -20,8 +20,8 @@ const (
 // Shape of the graph when there are several data centres.
 const (
 	leastInside = 12 // peers of the asker's own data centre, where it has so many: see Degree
-	outside     = 4  // peers of other ones
-	fewest      = 12 // in all: who finds less inside gets more from outside
+	outside     = 4  // peers of other ones, and as many as there are other ones, ...
+	fewest      = 12 // ... up to this; also in all: who finds less inside gets more from outside
 	sourceRoom  = 64 // peers of other data centres that each seed has room for, shared out evenly, ...
 	siteRoom    = 4  // ... with at least so many for each
 )
@@ -90,7 +90,7 @@ func Pick(dst []uint32, sites []Site, handed []uint32, a Asker, rng *rand.Rand) 
 		}
 		return p.dst, false
 	}
-	far := outside
+	far := min(max(outside, w.sites), fewest)
 	if a.Seed {
 		far = max(far, w.sites*perSite(w.seeds))
 	}

@@ -1,0 +1,118 @@
+package swarm
+
+import (
+	"net"
+	"testing"
+	"time"
+
+	"shoal/internal/bt/bitfield"
+	"shoal/internal/bt/metainfo"
+	"shoal/internal/bt/swarm/owner"
+	"shoal/internal/bt/wire"
+)
+
+// still is a state that no loop runs.
+func still(t *testing.T, pieces int) *state {
+	t.Helper()
+	r := newRelease(t, pieces*stockUnit, stockUnit)
+	tor, err := New(Options{Info: r.info, Hashes: r.hashes, Store: memory{b: r.content}, Have: bitfield.New(pieces), PeerID: [20]byte([]byte("-SH0001-xxxxxxxxxxxx"))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newState(tor, t.Context(), nil)
+}
+
+func (s *state) meet(t *testing.T) *peer {
+	t.Helper()
+	ours, theirs := net.Pipe()
+	t.Cleanup(func() { ours.Close(); theirs.Close() })
+	p := s.newPeer(connected{nc: ours, hs: wire.NewHandshake([20]byte{}, [20]byte([]byte("-SH0001-yyyyyyyyyyyy")), wire.CapExtended)})
+	s.peers[p] = struct{}{}
+	return p
+}
+
+// TestTakesFirst: who is to take a piece first is waited for, unless it does not
+// keep up.
+func TestTakesFirst(t *testing.T) {
+	s := still(t, 64)
+	s.conn.place.Datacenter = "here"
+	there := &site{Site: owner.Site{Key: owner.SiteKey("there")}, has: make([]uint16, 64)}
+	source := &site{Site: owner.Site{Key: owner.SiteKey("source")}, has: make([]uint16, 64), wholes: 1}
+	s.imports.sites = map[string]*site{"source": source, "there": there}
+	piece := uint32(0)
+	for owner.Rank(owner.SiteKey("here"), []owner.Key{there.Key}, piece) == 0 {
+		piece++
+	}
+	for i := range 40 {
+		s.have.Set(i)
+	}
+	for _, c := range []struct {
+		name   string
+		level  int
+		got    int
+		silent time.Duration
+		want   bool
+	}{
+		{"nothing has been idle", 0, 0, time.Hour, false},
+		{"it keeps up", 5, 38, turnAside / 2, false},
+		{"it has got nothing for long", 1, 38, 2 * turnAside, true},
+		{"it is far behind", 1, 20, 0, true},
+	} {
+		s.imports.level, there.got, there.gained = c.level, c.got, s.now.Add(-c.silent)
+		s.judgeSites()
+		s.rankSites()
+		if _, ours := s.turn(piece); ours != c.want {
+			t.Errorf("%s: want %v", c.name, c.want)
+		}
+	}
+	there.tell(piece, 2, s.now)
+	there.tell(piece, -1, s.now)
+	if _, ours := s.turn(piece); there.got != 21 || !ours {
+		t.Errorf("a piece that two sites have need not be waited for; got %d", there.got)
+	}
+	if there.tell(piece, -1, s.now); there.got != 20 {
+		t.Errorf("nobody has it any more: got %d", there.got)
+	}
+}
+
+// TestAsksForTheNext: what a peer was given behind a piece that is taken back from it
+// is asked for all the same.
+func TestAsksForTheNext(t *testing.T) {
+	s := still(t, 2)
+	p := s.meet(t)
+	p.link.fetch.set(1, stockUnit)
+	first, second := s.begin(0), s.begin(1)
+	s.assign(first, p)
+	s.assign(second, p)
+	s.ask(p)
+	s.cancelJob(p, first.part)
+	if p.link.fetch.outstanding() != 0 {
+		t.Fatal("more was asked for than the window holds")
+	}
+	s.unstick()
+	if p.link.fetch.outstanding() != stockUnit {
+		t.Error("the second piece is never asked for")
+	}
+}
+
+// TestPace: one site that is slow makes nobody impatient with its pieces, nor patient
+// with another's.
+func TestPace(t *testing.T) {
+	s := still(t, 2)
+	p := s.meet(t)
+	p.site = &site{pace: pace{took: 20 * time.Second}}
+	a := s.begin(0)
+	s.assign(a, p)
+	for _, c := range []struct {
+		after time.Duration
+		asked int
+	}{{50 * time.Second, 1}, {61 * time.Second, 0}} {
+		s.now = a.since.Add(c.after)
+		if s.recall(metainfo.Piece(0), a); len(a.by) != c.asked {
+			t.Errorf("after %v it is asked of %d peers, want %d", c.after, len(a.by), c.asked)
+		}
+	}
+	if p.site.pace.failures != 1 {
+		t.Errorf("%+v", p.site.pace)
+	}
+}

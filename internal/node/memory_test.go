@@ -4,10 +4,10 @@ package node
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha1"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -30,62 +30,91 @@ import (
 // resident. SHOAL_MEMORY_TIME is how long (a Go duration; 10 s): run it for
 // hours to see that it stays flat. SHOAL names the binary; without it one is built.
 func TestMemory(t *testing.T) {
+	length := memoryTime(t)
+	dir := t.TempDir()
+	meta := terabyte(t, dir)
+	addr := freeAddr(t)
+	pid := startShoal(t, "seed", filepath.Join(dir, "huge.torrent"), "--dir", dir, "--listen", addr.String(), "--max-peers", "120")
+	stop, sum := hundredPeers(t, meta, addr, false)
+	defer stop()
+	holdMemory(t, pid, length, sum)
+}
+
+// TestMemoryOfGet is the same of a process that fetches the first file from 100 peers, as far as it comes.
+func TestMemoryOfGet(t *testing.T) {
+	length := memoryTime(t)
+	dir := t.TempDir()
+	meta := terabyte(t, dir)
+	addr := freeAddr(t)
+	pid := startShoal(t, "get", filepath.Join(dir, "huge.torrent"), "--dir", filepath.Join(dir, "fetched"), "--select", "part",
+		"--seed", "--cache", "drop", "--listen", addr.String(), "--max-peers", "120")
+	stop, sum := hundredPeers(t, meta, addr, true)
+	defer stop()
+	holdMemory(t, pid, length, sum)
+}
+
+func memoryTime(t *testing.T) time.Duration {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("moves gigabytes")
 	}
-	length := 10 * time.Second
-	if text := os.Getenv("SHOAL_MEMORY_TIME"); text != "" {
-		var err error
-		if length, err = time.ParseDuration(text); err != nil {
-			t.Fatal(err)
-		}
+	text := os.Getenv("SHOAL_MEMORY_TIME")
+	if text == "" {
+		return 10 * time.Second
 	}
-	const resident = 96 << 20
-	dir := t.TempDir()
-	meta := terabyte(t, dir)
+	length, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return length
+}
+
+// startShoal runs the binary until the test ends.
+func startShoal(t *testing.T, args ...string) (pid int) {
+	t.Helper()
 	shoal := os.Getenv("SHOAL")
 	if shoal == "" {
-		shoal = filepath.Join(dir, "shoal")
+		shoal = filepath.Join(t.TempDir(), "shoal")
 		if out, err := exec.Command("go", "build", "-o", shoal, "shoal/cmd/shoal").CombinedOutput(); err != nil {
 			t.Fatalf("go build: %v\n%s", err, out)
 		}
 	}
-	addr := freeAddr(t)
-	cmd := exec.Command(shoal, "seed", filepath.Join(dir, "huge.torrent"), "--dir", dir, "--listen", addr.String(), "--max-peers", "120")
+	cmd := exec.Command(shoal, args...)
 	cmd.Env = append(os.Environ(), "HOME="+t.TempDir())
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
-	stop, sum := hundredPeers(t, meta, addr)
-	defer stop()
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	return cmd.Process.Pid
+}
+
+// holdMemory looks at a process for that long after the first 256 MiB.
+func holdMemory(t *testing.T, pid int, length time.Duration, sum func() int64) {
+	t.Helper()
+	const resident = 96 << 20
 	for start := time.Now(); sum() < 256<<20; time.Sleep(50 * time.Millisecond) {
 		if time.Since(start) > 2*time.Minute {
 			t.Fatalf("only %d bytes have come", sum())
 		}
 	}
-	early := memory(t, cmd.Process.Pid, "VmRSS")
-	time.Sleep(length)
-	now, most := memory(t, cmd.Process.Pid, "VmRSS"), memory(t, cmd.Process.Pid, "VmHWM")
-	t.Logf("%d MB served; resident %d MiB at first, %d MiB at the end, %d MiB at most", sum()/1e6, early>>20, now>>20, most>>20)
+	var seen []int64 // MiB, ten times on the way
+	for range 10 {
+		seen = append(seen, memory(t, pid, "VmRSS")>>20)
+		time.Sleep(length / 10)
+	}
+	most := memory(t, pid, "VmHWM")
+	t.Logf("%d MB moved; MiB resident on the way %d, %d at most", sum()/1e6, seen, most>>20)
 	if most > resident {
 		t.Errorf("%d bytes resident, want at most %d", most, resident)
 	}
 }
 
-// terabyte makes a sparse file of 1 TB and its hybrid metafile: all pieces are
-// one piece of zeros.
+// terabyte makes two sparse files of 1 TB together and their hybrid metafile:
+// all pieces are one piece of zeros.
 func terabyte(t *testing.T, dir string) *metainfo.Metafile {
 	t.Helper()
-	const length, pieceLength = 1 << 40, 16 << 20
-	f, err := os.Create(filepath.Join(dir, "huge"))
-	if err == nil {
-		err = errors.Join(f.Truncate(length), f.Close())
-	}
-	if err != nil {
-		t.Skipf("no sparse file of 1 TB here: %v", err)
-	}
+	const pieceLength = 16 << 20
 	zeros := make([]byte, pieceLength)
 	leaf := sha256.Sum256(zeros[:metainfo.BlockSize])
 	var leaves []byte
@@ -93,12 +122,20 @@ func terabyte(t *testing.T, dir string) *metainfo.Metafile {
 		leaves = append(leaves, leaf[:]...)
 	}
 	root, sum := metainfo.PieceRoot(leaves, pieceLength, false), sha1.Sum(zeros)
-	var layer, pieces []byte
-	for range length / pieceLength {
-		layer, pieces = append(layer, root[:]...), append(pieces, sum[:]...)
+	d := metainfo.Draft{Version: metainfo.Hybrid, Name: "huge", PieceLength: pieceLength}
+	layers := metainfo.Layers{}
+	for _, file := range []struct {
+		name   string
+		length int64
+	}{{"part", 8 << 30}, {"rest", 1<<40 - 8<<30}} {
+		sparse(t, filepath.Join(dir, "huge", file.name), file.length)
+		pieces := int(file.length / pieceLength)
+		layer := bytes.Repeat(root[:], pieces)
+		d.Pieces = append(d.Pieces, bytes.Repeat(sum[:], pieces)...)
+		f := metainfo.File{Path: []string{file.name}, Length: file.length, Root: metainfo.LayerRoot(layer, pieceLength)}
+		layers[f.Root] = layer
+		d.Files = append(d.Files, f)
 	}
-	d := metainfo.Draft{Version: metainfo.Hybrid, Name: "huge", PieceLength: pieceLength, SingleFile: true, Pieces: pieces,
-		Files: []metainfo.File{{Length: length, Root: metainfo.LayerRoot(layer, pieceLength)}}}
 	if _, err := d.Layout(); err != nil {
 		t.Fatal(err)
 	}
@@ -110,11 +147,25 @@ func terabyte(t *testing.T, dir string) *metainfo.Metafile {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &metainfo.Metafile{Info: info, Layers: metainfo.Layers{d.Files[0].Root: layer}}
+	m := &metainfo.Metafile{Info: info, Layers: layers}
 	if err := os.WriteFile(filepath.Join(dir, "huge.torrent"), m.Encode(), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return m
+}
+
+func sparse(t *testing.T, name string, length int64) {
+	t.Helper()
+	err := os.MkdirAll(filepath.Dir(name), 0o755)
+	if err == nil {
+		err = os.WriteFile(name, nil, 0o644)
+	}
+	if err == nil {
+		err = os.Truncate(name, length)
+	}
+	if err != nil {
+		t.Skipf("no sparse file of %d bytes here: %v", length, err)
+	}
 }
 
 // zeroStore holds zeros, whatever is written.
@@ -127,9 +178,9 @@ func (zeroStore) Extent(_, n int64) (*os.File, int64, int64, func(), error) {
 	return nil, 0, n, func() {}, nil
 }
 
-// hundredPeers runs 100 engines in this process, which fetch from addr and from
-// nobody else, and throw away what they get.
-func hundredPeers(t *testing.T, meta *metainfo.Metafile, addr netip.AddrPort) (stop func(), sum func() int64) {
+// hundredPeers runs 100 engines in this process, which know addr and nobody else.
+// With complete they serve zeros, else they fetch and throw away what they get.
+func hundredPeers(t *testing.T, meta *metainfo.Metafile, addr netip.AddrPort, complete bool) (stop func(), sum func() int64) {
 	t.Helper()
 	hashes, err := metainfo.NewHashes(meta.Info, meta.Layers)
 	if err != nil {
@@ -138,9 +189,12 @@ func hundredPeers(t *testing.T, meta *metainfo.Metafile, addr netip.AddrPort) (s
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	var all []*swarm.Torrent
-	down := rate.New(200 << 20) // all together: it is the memory that matters
+	all200 := rate.Chain{rate.New(200 << 20)} // all together: it is the memory that matters
 	for i := range 100 {
-		o := swarm.Options{Info: meta.Info, Hashes: hashes, Store: zeroStore{}, Have: bitfield.New(meta.Info.NumPieces()), Down: rate.Chain{down}}
+		o := swarm.Options{Info: meta.Info, Hashes: hashes, Store: zeroStore{}, Have: bitfield.New(meta.Info.NumPieces()), Up: all200, Down: all200}
+		if complete {
+			o.Have.SetAll()
+		}
 		copy(o.PeerID[:], fmt.Sprintf("-SH0001-memory%06d", i))
 		if i%4 == 0 { // a stock client
 			copy(o.PeerID[:], "-XX")
@@ -159,7 +213,8 @@ func hundredPeers(t *testing.T, meta *metainfo.Metafile, addr netip.AddrPort) (s
 	}
 	return func() { cancel(); wg.Wait() }, func() (n int64) {
 		for _, e := range all {
-			n += e.Stats().Downloaded
+			st := e.Stats()
+			n += st.Downloaded + st.Uploaded
 		}
 		return n
 	}

@@ -105,6 +105,7 @@ func (e extHandshake) apply(s *state) {
 	if p.shoal {
 		p.shoalID = id
 	}
+	s.countSender(p)
 	p.blind = hidden && p.shoal && e.h.Shoal.Reveal
 	if hidden && !p.blind { // it does not live on offers: it is owed the truth
 		s.takeBack(p)

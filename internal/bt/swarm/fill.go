@@ -84,7 +84,7 @@ func (s *state) ask(p *peer) {
 
 func (s *state) assign(a *active, p *peer) {
 	a.by = append(a.by, p)
-	p.pieces++
+	s.asks(p, 1)
 	a.since = s.now // of the last one asked
 	p.link.fetch.touch(s.now)
 	p.link.fetch.give(a.part)
@@ -236,7 +236,7 @@ func (s *state) releaseJobs(p *peer) {
 			continue
 		}
 		a.by = slices.Delete(a.by, i, i+1)
-		p.pieces--
+		s.asks(p, -1)
 		s.orphaned(piece, a)
 	}
 }
@@ -274,7 +274,7 @@ func (s *state) abandonPiece(piece metainfo.Piece, a *active) {
 func (s *state) over(piece metainfo.Piece, a *active) {
 	delete(s.prog, piece)
 	for _, p := range a.by {
-		p.pieces--
+		s.asks(p, -1)
 	}
 }
 

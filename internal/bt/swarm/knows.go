@@ -42,11 +42,10 @@ func (e gotHaves) apply(s *state) {
 			if s.have.Has(int(i)) {
 				p.overlap++
 			}
-			p.received(i)
+			s.freed = p.received(i) || s.freed
 			s.sourceHeard(p, i)
 		}
 	}
-	s.freed = true
 	s.settle(p)
 	s.heard(p)
 }

@@ -24,16 +24,35 @@ func (s *state) saturated(p *peer) bool {
 	if p.pieces > 0 {
 		return false
 	}
-	senders := 0
-	for q := range s.peers {
-		if q.shoal && q.pieces > 0 && q.site == p.site {
-			senders++
-		}
-	}
 	if p.site != nil {
-		return senders >= p.site.senders.Most()
+		return p.site.queue.senders >= p.site.senders.Most()
 	}
-	return senders >= s.senders.Most()
+	return s.imports.queue.senders >= s.senders.Most()
+}
+
+// asks counts a piece that a peer was asked for (delta 1) or no longer is (-1).
+func (s *state) asks(p *peer, delta int) {
+	p.pieces += delta
+	s.countSender(p)
+}
+
+// countSender counts a peer among those of its site that send to us, or no more.
+// It is called whenever pieces, site or shoal of the peer have changed.
+func (s *state) countSender(p *peer) {
+	var at *queue
+	if p.shoal && p.pieces > 0 {
+		at = s.queueOf(p)
+	}
+	if at == p.sendsAt {
+		return
+	}
+	if p.sendsAt != nil {
+		p.sendsAt.senders--
+	}
+	if at != nil {
+		at.senders++
+	}
+	p.sendsAt = at
 }
 
 // stepSenders tries, once a second, whether more should send at a time; those

@@ -55,7 +55,7 @@ func (s *state) recall(piece metainfo.Piece, a *active) {
 	}
 	for _, p := range a.by {
 		s.cancelJob(p, a.part)
-		p.pieces--
+		s.asks(p, -1)
 		p.holdUntil = s.now.Add(stalledAfter)
 	}
 	s.o.Log.Debug("a piece does not come over the WAN: asking elsewhere", "piece", piece, "peer", a.by[0].link.addr, "after", patience)

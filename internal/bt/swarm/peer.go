@@ -47,9 +47,10 @@ type towardsUs struct {
 	allowed   []uint32 // pieces it serves even while it chokes us (BEP 6)
 	licence   int      // shoal peers: pieces that we may still begin
 	licenceAt time.Time
-	pieces    int  // in progress that it was asked for
-	alone     bool // by the size of its last licence, it has nobody else to serve
-	wanted    bool // we have told it that we are interested
+	pieces    int    // in progress that it was asked for
+	sendsAt   *queue // where it is counted as one that sends; nil: nowhere
+	alone     bool   // by the size of its last licence, it has nobody else to serve
+	wanted    bool   // we have told it that we are interested
 	holdUntil time.Time
 }
 

@@ -52,7 +52,7 @@ func (e refused) apply(s *state) {
 	if a := s.prog[j.part.piece]; a != nil && a.part == j.part {
 		if i := slices.Index(a.by, e.p); i >= 0 {
 			a.by = slices.Delete(a.by, i, i+1)
-			e.p.pieces--
+			s.asks(e.p, -1)
 			s.orphaned(j.part.piece, a)
 		}
 	}

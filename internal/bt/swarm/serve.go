@@ -80,7 +80,7 @@ func (e sent) apply(s *state) {
 	}
 	piece, _ := s.o.Info.Piece(b.Index)
 	if p.shoal {
-		p.sent(b, s.now)
+		s.freed = p.sent(b, s.now) || s.freed
 		s.outOfLane(p, b)
 	}
 	s.feed()
@@ -92,7 +92,6 @@ func (e sent) apply(s *state) {
 	if b.End() >= s.o.Info.PieceData(piece) {
 		s.sourceSent(p, b.Index)
 	}
-	s.freed = true
 }
 
 // withdraw takes a piece out of service that the disk does not give, or gives

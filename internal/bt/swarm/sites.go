@@ -22,13 +22,14 @@ type site struct {
 	pace    pace
 }
 
-// queue is the peers of one site that we serve. They share slots and lanes of
+// queue is the peers of one site that we serve, and how many serve us. They share slots and lanes of
 // their own: a WAN link is not to cost those in our own site theirs, and the
 // near one not those far away.
 type queue struct {
-	peers []*peer       // of turns, for one call
-	turns []choker.Turn // likewise
-	busy  int           // lanes that are taken, of feed
+	peers   []*peer       // of turns, for one call
+	turns   []choker.Turn // likewise
+	busy    int           // lanes that are taken, of feed
+	senders int           // peers that send to us; see countSender
 }
 
 func (s *state) queueOf(p *peer) *queue {
@@ -58,6 +59,7 @@ func (s *state) settle(p *peer) {
 	}
 	s.unsettle(p)
 	p.site, p.whole, p.settled = at, whole, true
+	s.countSender(p)
 	s.tally(p, 1)
 }
 

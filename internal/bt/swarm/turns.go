@@ -52,23 +52,27 @@ func (p *peer) owes(b wire.Block) bool {
 	return o != nil && slices.Contains(o.blocks, b)
 }
 
-// sent notes that a block has left.
-func (p *peer) sent(b wire.Block, now time.Time) {
-	if o := p.owed[b.Index]; o != nil {
-		p.strike(o, b)
-		o.since = now
-		if p.has.Has(int(b.Index)) {
-			p.received(b.Index)
-		}
+// sent notes that a block has left; freed tells that the peer is owed a piece less.
+func (p *peer) sent(b wire.Block, now time.Time) (freed bool) {
+	o := p.owed[b.Index]
+	if o == nil {
+		return false
 	}
+	p.strike(o, b)
+	o.since = now
+	return p.has.Has(int(b.Index)) && p.received(b.Index)
 }
 
-// received notes that a peer has a piece. Blocks of it that wait still, for a
-// peer that got it elsewhere, stay owed until they are sent or cancelled.
-func (p *peer) received(piece uint32) {
-	if o := p.owed[piece]; o != nil && len(o.blocks) == 0 {
-		delete(p.owed, piece)
+// received notes that a peer has a piece; freed tells that it was owed. Blocks of
+// it that wait still, for a peer that got it elsewhere, stay owed until they are
+// sent or cancelled.
+func (p *peer) received(piece uint32) (freed bool) {
+	o := p.owed[piece]
+	if o == nil || len(o.blocks) > 0 {
+		return false
 	}
+	delete(p.owed, piece)
+	return true
 }
 
 // unowe notes that a block will not be sent.
@@ -91,6 +95,9 @@ func (p *peer) strike(o *owing, b wire.Block) {
 // busy counts the pieces that are owed to a peer, and tells whether one of them
 // takes long. Those of which it has said nothing for long are forgotten.
 func (p *peer) busy(now time.Time) (pieces int, slow bool) {
+	if len(p.owed) == 0 { // nearly always, and to begin to range over a map takes as long as all the rest
+		return 0, false
+	}
 	for piece, o := range p.owed {
 		d := now.Sub(o.since)
 		if len(o.blocks) == 0 && d > forget {
@@ -118,6 +125,9 @@ func (s *state) turns() {
 			Ending: p.credit == 0 && owed <= 1 || p.turn > turnPieces && p.credit < p.turn/2,
 			Slow:   slow,
 			Has:    p.has.Count(), Last: p.turnAt,
+		}
+		if !t.Wants && !t.Busy {
+			continue
 		}
 		q := s.queueOf(p)
 		q.peers, q.turns = append(q.peers, p), append(q.turns, t)

@@ -12,12 +12,28 @@ type Plan struct {
 	Links   []LinkUse     `json:"links,omitempty"` // by data centre that is fed
 	Sites   []SiteShare   `json:"sites,omitempty"`
 	Full    []DiskNeed    `json:"full,omitempty"`    // disks that do not hold it
-	Time    time.Duration `json:"time"`              // at least, from the first byte to the last
+	Time    time.Duration `json:"time"`              // from the first byte to the last; see Takes
 	End     time.Time     `json:"end"`               // of staging, at the earliest
-	By      string        `json:"by"`                // what it was worked out from
+	By      string        `json:"by"`                // what it was worked out from: ByArithmetic or BySimulation
 	Bound   string        `json:"bound"`             // what it takes the time for
 	Warn    []string      `json:"warn,omitempty"`    // what may go otherwise than somebody hopes
 	Refused string        `json:"refused,omitempty"` // why it must not begin, in one line
+}
+
+// What plans are worked out by: lower bounds of the lines, or the engine on lines in
+// memory.
+const (
+	ByArithmetic = "arithmetic"
+	BySimulation = "simulation"
+)
+
+// Takes says how long it takes, and how that is known.
+func (p Plan) Takes() string {
+	how := "at least"
+	if p.By == BySimulation {
+		how = "about"
+	}
+	return how + " " + p.Time.Round(time.Second).String() + " by " + p.By
 }
 
 // SiteShare is a data centre that takes part.

@@ -123,7 +123,10 @@ func (s *server) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	o := controller.Options{Left: s.left, Server: s.Name, Topology: where, Trackers: s.trackers(), Link: s.started.URL, Lead: s.Lead, Source: s.Place.Datacenter, Log: s.Log}
+	o := controller.Options{
+		Left: s.left, Server: s.Name, Topology: where, Trackers: s.trackers(), Link: s.started.URL, Lead: s.Lead, Source: s.Place.Datacenter,
+		Estimate: newEstimator(where).plan, Log: s.Log,
+	}
 	if !notices.Empty() {
 		o.Notify = notices.Send
 	}

@@ -11,9 +11,18 @@ import (
 	"shoal/internal/topology"
 )
 
+// What a simulation for a plan is like, which somebody waits for: a few seconds of
+// one core, and times that are longer by a few parts of a hundred than with more.
+const (
+	planHosts   = 32
+	planPieces  = 128
+	planSeconds = 20.0
+)
+
 // ForPush makes Options of what a plan is made of: the hosts that are online, take
-// part and do not have the release. Hosts that have it send nothing here, and all
-// have the file's rate. An error tells what a simulation cannot know.
+// part and do not have the release. Of many hosts some stand for all. Hosts that
+// have the release send nothing here, and all have the file's rate. An error tells
+// what a simulation cannot know.
 func ForPush(in plan.Input, m *topology.Map, now time.Time) (Options, error) {
 	o := Options{Topology: m, Size: in.Release.Bytes, Source: in.Source, SourceRate: in.SourceUp, Now: now, Seed: 1}
 	count := map[string]int{}
@@ -29,11 +38,19 @@ func ForPush(in plan.Input, m *topology.Map, now time.Time) (Options, error) {
 		count[h.Datacenter]++
 	}
 	slices.Sort(names)
-	for _, name := range names {
-		o.Sites = append(o.Sites, Site{name, count[name]})
+	total := 0
+	for _, n := range count {
+		total += n
 	}
-	err := o.check()
-	return o, err
+	for _, name := range names {
+		n := count[name]
+		o.Sites = append(o.Sites, Site{name, max(min(n, 2), n*planHosts/max(total, planHosts))})
+	}
+	if err := o.check(); err != nil {
+		return o, err
+	}
+	o.Scale = Scale{Pieces: planPieces, Time: max(1, o.bound().Seconds()/planSeconds)}
+	return o, nil
 }
 
 // Plan is the result as a plan takes it.

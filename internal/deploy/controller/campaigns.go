@@ -24,7 +24,7 @@ func (c *Controller) Plan(ctx context.Context, r shoal.Rollout) (shoal.Plan, err
 	if err != nil {
 		return shoal.Plan{}, err
 	}
-	return c.plan(r, time.Now())
+	return c.plan(ctx, r, time.Now())
 }
 
 // fill completes a wish with what the server knows, and checks it.
@@ -47,7 +47,7 @@ func (c *Controller) lastRollout() uint64 {
 	return all[len(all)-1].State.Rollout.ID // keys sort by number
 }
 
-func (c *Controller) plan(r shoal.Rollout, now time.Time) (shoal.Plan, error) {
+func (c *Controller) plan(ctx context.Context, r shoal.Rollout, now time.Time) (shoal.Plan, error) {
 	release, _, ok := c.releases.get(r.Name())
 	if !ok {
 		return shoal.Plan{}, fmt.Errorf("release %s: %w: register it first (shoal push does)", r.Name(), shoal.ErrNotFound)
@@ -72,7 +72,7 @@ func (c *Controller) plan(r shoal.Rollout, now time.Time) (shoal.Plan, error) {
 			}
 		}
 	}
-	return c.o.Estimate(in, now), nil
+	return c.o.Estimate(ctx, in, now), nil
 }
 
 // source is the data centre that new releases come from.
@@ -88,7 +88,7 @@ func (c *Controller) Push(ctx context.Context, r shoal.Rollout) (shoal.Progress,
 	if err != nil {
 		return shoal.Progress{}, err
 	}
-	p, err := c.plan(r, now)
+	p, err := c.plan(ctx, r, now)
 	if err != nil {
 		return shoal.Progress{}, err
 	}

@@ -45,7 +45,7 @@ type Options struct {
 	Source   string
 	SourceUp int64
 	// Estimate makes plans; nil is arithmetic, plan.Make.
-	Estimate func(plan.Input, time.Time) shoal.Plan
+	Estimate func(context.Context, plan.Input, time.Time) shoal.Plan
 	// Notify tells operators; nil tells nobody. It is called again after an
 	// error, and may be called twice with one notice.
 	Notify func(context.Context, shoal.Notice) error
@@ -93,7 +93,7 @@ func New(store fleetstore.Store, o Options) (*Controller, error) {
 	o.NoticePatience = cmp.Or(o.NoticePatience, time.Minute)
 	o.NoticeAgain = cmp.Or(o.NoticeAgain, 5*time.Second)
 	if o.Estimate == nil {
-		o.Estimate = plan.Make
+		o.Estimate = func(_ context.Context, in plan.Input, now time.Time) shoal.Plan { return plan.Make(in, now) }
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

@@ -56,14 +56,14 @@ func planText(r shoal.Rollout, p shoal.Plan) string {
 		if i == 0 {
 			text += "; over the links"
 		}
-		text += fmt.Sprintf(" %s-%s %s", l.From, l.To, quantity.FormatBytes(l.Bytes*int64(max(1, l.Copies))))
+		text += fmt.Sprintf(" %s-%s %s", l.From, l.To, quantity.FormatBytes(l.Bytes))
 		if l.Peak > 0 {
 			text += " at most " + quantity.FormatRate(l.Peak)
 		}
 	}
 	text += "; begins " + cmp.Or(at(r.StartAt), "now")
 	if p.Time > 0 {
-		text += ", takes at least " + p.Time.Round(time.Second).String() + " by " + p.By
+		text += ", takes " + p.Takes()
 	}
 	if r.By != "" {
 		text += "; pushed by " + r.By

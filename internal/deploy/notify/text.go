@@ -25,7 +25,7 @@ func body(n shoal.Notice) string {
 	if p := n.Plan; p != nil {
 		line("")
 		line("%s has %s and goes to %d hosts; %d hold it already, %d are offline.", p.Release, quantity.FormatBytes(p.Bytes), p.Hosts, p.Have, len(p.Offline))
-		line("Worked out by %s: it takes at least %s, for %s; staged by %s at the earliest.", p.By, p.Time.Round(time.Second), p.Bound, p.End.UTC().Format("2006-01-02 15:04Z"))
+		line("It takes %s, for %s; staged by %s at the earliest.", p.Takes(), p.Bound, p.End.UTC().Format("2006-01-02 15:04Z"))
 		for _, l := range p.Links {
 			peak := "at a rate that nobody limits"
 			if l.Peak > 0 {

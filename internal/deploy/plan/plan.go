@@ -51,7 +51,7 @@ type Input struct {
 // Make makes the plan.
 func Make(in Input, now time.Time) shoal.Plan {
 	p := &planner{in: in, now: now, sites: map[string]*site{}}
-	p.out = shoal.Plan{Release: in.Release.Name(), Bytes: in.Release.Bytes, By: "arithmetic"}
+	p.out = shoal.Plan{Release: in.Release.Name(), Bytes: in.Release.Bytes, By: shoal.ByArithmetic}
 	p.host()
 	p.route()
 	p.time()

@@ -16,7 +16,7 @@ type Simulation struct {
 // Simulated puts what a simulation has shown in the place of the arithmetic's
 // time and links. Hosts, disks and refusals stay, and so does the bound.
 func Simulated(p shoal.Plan, s Simulation) shoal.Plan {
-	p.By = "simulation"
+	p.By = shoal.BySimulation
 	p.End = p.End.Add(s.Time - p.Time)
 	p.Time, p.Links = s.Time, s.Links
 	p.Warn = append(p.Warn[:len(p.Warn):len(p.Warn)], s.Warn...)

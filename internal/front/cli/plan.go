@@ -19,8 +19,9 @@ func (s *shell) planCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "plan --app NAME --version VERSION --to SELECTOR", Short: "Say what a push would do, and change nothing",
 		Long: `Says what a push of a registered release would move over which link, how long it
-takes at least and what bounds that, who is offline, and whether disks are large
-enough. It changes nothing. Exit code 8 means that the push would be refused.`,
+takes and what bounds that, who is offline, and whether disks are large enough. It
+changes nothing. A server with a topology simulates the push for up to 8 seconds;
+otherwise times are lower bounds. Exit code 8 means that the push would be refused.`,
 		Example: "  shoal plan --app web --version 1.4 --to 'role=web'", Args: noArgs,
 	}
 	f.add(cmd)
@@ -48,7 +49,7 @@ func (s *shell) printPlan(p shoal.Plan) {
 	}
 	s.printf("plan: %s, %s to %s, %d of which have it", p.Release, bytesText(p.Bytes), countText(p.Hosts, "host"), p.Have)
 	if p.Time > 0 {
-		s.printf("; staged in %s at least, at %s (by %s; bound by %s)", p.Time.Round(time.Second), dateText(p.End), printable(p.By), printable(p.Bound))
+		s.printf("; staging takes %s, until %s (bound by %s)", printable(p.Takes()), dateText(p.End), printable(p.Bound))
 	}
 	s.printf("\n")
 	s.table(func(w io.Writer) {

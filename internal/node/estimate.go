@@ -54,12 +54,12 @@ func (e *estimator) plan(ctx context.Context, in plan.Input, now time.Time) shoa
 }
 
 func (e *estimator) simulate(ctx context.Context, in plan.Input, now time.Time) (none plan.Simulation, err error) {
-	if in.Rollout.StartAt.After(now) {
-		now = in.Rollout.StartAt
-	}
 	o, err := simulate.ForPush(in, e.topology, now)
 	if err != nil {
 		return none, err
+	}
+	if in.Rollout.StartAt.After(now) {
+		o.Now = in.Rollout.StartAt // which schedules hold; who is online is known of now only
 	}
 	late := fmt.Errorf("it was not done after %v; `shoal simulate` takes the time that it needs", e.patience)
 	ctx, cancel := context.WithTimeoutCause(ctx, e.patience, late)

@@ -38,6 +38,12 @@ datacenters: [{name: fra, cidrs: [10.1.0.0/16]}, {name: nyc, cidrs: [10.2.0.0/16
 	if p.By != shoal.BySimulation || p.Time < 80*time.Second || p.Time > 160*time.Second || len(p.Links) != 1 || p.Links[0].Copies != 1 || len(p.Warn) > 0 {
 		t.Errorf("%+v", p)
 	}
+	later := input("nyc", 4)
+	later.Rollout.StartAt = now.Add(24 * time.Hour)
+	if p := e.plan(t.Context(), later, now); p.By != shoal.BySimulation || p.End.Before(later.Rollout.StartAt) {
+		t.Errorf("a push of tomorrow: %+v", p)
+	}
+	_ = e.plan(t.Context(), input("nyc", 4), now)
 	gone, cancel := context.WithCancelCause(t.Context())
 	cancel(fmt.Errorf("nobody asks any more"))
 	if again := e.plan(t.Context(), input("nyc", 4), now.Add(time.Second)); again.Time != p.Time || again.By != p.By {

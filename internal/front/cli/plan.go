@@ -54,11 +54,14 @@ func (s *shell) printPlan(p shoal.Plan) {
 	s.printf("\n")
 	s.table(func(w io.Writer) {
 		for _, l := range p.Links {
-			peak := ""
+			peak, copies := "", copiesText(l.Copies)
+			if p.By == shoal.BySimulation && p.Bytes > 0 {
+				copies = fmt.Sprintf("%.2f copies", float64(l.Bytes)/float64(p.Bytes))
+			}
 			if l.Peak > 0 {
 				peak = ", at most " + rateText(float64(l.Peak))
 			}
-			fmt.Fprintf(w, "  %s -> %s\t%s\t%s%s\n", cmp.Or(l.From, "source"), l.To, bytesText(l.Bytes), copiesText(l.Copies), peak)
+			fmt.Fprintf(w, "  %s -> %s\t%s\t%s%s\n", cmp.Or(l.From, "source"), l.To, bytesText(l.Bytes), copies, peak)
 		}
 		for _, d := range p.Sites {
 			fmt.Fprintf(w, "  %s\t%s\t%d have it, %d offline, needs %s of %s free\n", d.Name, countText(d.Hosts, "host"), d.Have, d.Offline, bytesText(d.Need), bytesText(d.Free))

@@ -41,3 +41,17 @@ func read(t *testing.T, name string) string {
 	}
 	return string(b)
 }
+
+// TestReadmeLinksDocs: who reads the README finds every page.
+func TestReadmeLinksDocs(t *testing.T) {
+	readme := read(t, "README.md")
+	pages, err := os.ReadDir("docs")
+	if err != nil || len(pages) < 10 {
+		t.Fatalf("%d pages, %v", len(pages), err)
+	}
+	for _, page := range pages {
+		if !strings.Contains(readme, "](docs/"+page.Name()) {
+			t.Errorf("README.md does not link docs/%s", page.Name())
+		}
+	}
+}

@@ -55,3 +55,22 @@ func TestExitCodesDocumented(t *testing.T) {
 		}
 	}
 }
+
+// TestReadmeNamesVerbs: the table of commands in the README has all of them.
+func TestReadmeNamesVerbs(t *testing.T) {
+	readme, err := os.ReadFile("../../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := map[string]bool{}
+	for _, row := range regexp.MustCompile("(?m)^\\| (`shoal .*?) \\| ").FindAllStringSubmatch(string(readme), -1) {
+		for _, word := range regexp.MustCompile(`[a-z][a-z-]*`).FindAllString(row[1], -1) {
+			named[word] = true
+		}
+	}
+	for _, verb := range (&shell{}).command().Commands() {
+		if name := verb.Name(); verb.IsAvailableCommand() && !named[name] && name != "help" && name != "version" {
+			t.Errorf("README.md does not name shoal %s", name)
+		}
+	}
+}

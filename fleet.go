@@ -194,7 +194,8 @@ type Situation struct {
 	Freezes   []Freeze  `json:"freezes,omitempty"`
 	Hosts     int       `json:"hosts"`
 	Online    int       `json:"online"`
-	Leader    string    `json:"leader,omitempty"` // the server that runs rollouts
+	ClockOff  int       `json:"clock_off,omitempty"` // hosts online whose clocks are off
+	Leader    string    `json:"leader,omitempty"`    // the server that runs rollouts
 	Now       time.Time `json:"now"`
 }
 

@@ -14,7 +14,32 @@ type Host struct {
 	Up         int64             `json:"up,omitempty"`    // bytes a second that it can send; 0 is unknown
 	Down       int64             `json:"down,omitempty"`  // bytes a second that it can receive; 0 is unknown
 	Seen       time.Time         `json:"seen,omitzero"`   // by the server's clock, when it last reported or asked for orders
+	Skew       time.Duration     `json:"skew,omitempty"`  // of its clock when it last reported, ahead of the server's, if that is ClockOff or more
 	Report     Report            `json:"report,omitzero"` // the newest one
+}
+
+// ClockOff is how far a clock is off before people are told. Rollouts go by no
+// host's clock, but people read times in its logs, and certificates run out by it.
+const ClockOff = time.Minute
+
+// SkewOf is by how much a clock is ahead of another one, the time that a call
+// takes left out; 0 if nobody has to be told.
+func SkewOf(clock, of time.Time) time.Duration {
+	if clock.IsZero() {
+		return 0
+	}
+	if d := clock.Round(0).Sub(of.Round(0)).Round(time.Second); d.Abs() >= ClockOff { // without the monotonic part
+		return d
+	}
+	return 0
+}
+
+// SkewText says how a clock is off.
+func SkewText(skew time.Duration) string {
+	if skew < 0 {
+		return (-skew).String() + " behind the server's"
+	}
+	return skew.String() + " ahead of the server's"
 }
 
 // OfflineAfter is how long a host may be silent before nothing new is asked
@@ -32,7 +57,7 @@ func (h *Host) Hear(r Report, now time.Time) bool {
 	if !r.After(h.Report) {
 		return false
 	}
-	h.Report, h.Seen = r, now
+	h.Report, h.Seen, h.Skew = r, now, SkewOf(r.Clock, now)
 	return true
 }
 

@@ -21,6 +21,7 @@ type Release struct {
 	InfoHash string    `json:"infohash"` // of its metafile, lower-case hex
 	Bytes    int64     `json:"bytes"`    // of content
 	Files    int       `json:"files"`
+	Serial   uint64    `json:"serial,omitempty"` // of the Statement
 	By       string    `json:"by,omitempty"`
 	Created  time.Time `json:"created,omitzero"`
 	// Held says that the server which answers holds all of its content: whoever

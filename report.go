@@ -44,6 +44,7 @@ type Report struct {
 	Session uint64      `json:"session"`
 	Seq     uint64      `json:"seq"`
 	Free    int64       `json:"free,omitempty"` // bytes free where releases go
+	Clock   time.Time   `json:"clock,omitzero"` // the host's; only to notice that it is off
 	Apps    []AppReport `json:"apps,omitempty"` // one an app
 }
 
@@ -99,10 +100,11 @@ const (
 type Failure struct {
 	Order  OrderID `json:"order"`
 	Step   Step    `json:"step"`
+	Cause  Cause   `json:"cause,omitempty"`
 	Reason string  `json:"reason"` // one line
 }
 
-// Work is a step that is under way.
+// Work is a step that is under way, or is to be tried again.
 type Work struct {
 	Version string        `json:"version"`
 	Step    Step          `json:"step"`
@@ -124,6 +126,7 @@ const (
 	CauseLimit       Cause = "limit"       // a configured rate
 	CauseDisk        Cause = "disk"        // writes or reads are slow
 	CauseNoSpace     Cause = "no-space"    // the disk is full; it waits for room
+	CauseNoAccess    Cause = "no-access"   // the system does not let the agent read or write where releases go
 	CauseCPU         Cause = "cpu"         // hashing
 	CauseBusy        Cause = "busy"        // the governor yields to the host's own work
 	CauseNoPeers     Cause = "no-peers"    // nobody to fetch from can be reached

@@ -150,7 +150,7 @@ func (m Membership) enroll(ctx context.Context, w *trust.Wallet, host string, lo
 	if err != nil {
 		return err
 	}
-	c, err := api.NewClient(api.ClientOptions{Servers: m.Servers, Token: m.Token, Anchor: anchor, Patient: true})
+	c, err := api.NewClient(api.ClientOptions{Servers: m.Servers, Token: m.Token, Anchor: anchor, Patient: true, Log: log})
 	if err != nil {
 		return err
 	}

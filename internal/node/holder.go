@@ -168,8 +168,8 @@ func (h *holder) Progress(app, version string) shoal.Work {
 	} else if s.still.IsZero() {
 		s.still = now
 	}
-	if s.still.IsZero() || time.Since(s.still) > stillLong {
-		w.Cause = h.p.causeOf(s.share, st, w.Rate)
+	if cause := h.p.causeOf(s.share, st, w.Rate); cause == shoal.CauseNoSpace || s.still.IsZero() || time.Since(s.still) > stillLong {
+		w.Cause = cause
 	}
 	return w
 }
@@ -227,6 +227,9 @@ func (a *arrival) Fetch(ctx context.Context, to release.Place, meta *metainfo.Me
 		delete(a.h.fetching, name)
 	}()
 	err := s.run(ctx)
+	if room := (*storage.SpaceError)(nil); errors.As(err, &room) {
+		return &agent.RoomError{Need: room.Needed, Free: room.Free, Dir: room.Dir}
+	}
 	if errors.Is(err, storage.ErrNoSpace) {
 		return fmt.Errorf("%w: %w", agent.ErrNoSpace, err)
 	}

@@ -79,6 +79,9 @@ func New(o Options) (_ *Agent, err error) {
 	defer func() {
 		if err != nil {
 			a.Close()
+			if causeOf(err) == shoal.CauseNoAccess {
+				err = fmt.Errorf("the root %s is not this agent's to use (it runs as user %d): %w", o.Config.Root, os.Geteuid(), err)
+			}
 		}
 	}()
 	if a.store, err = release.Open(o.Config.Root, release.Options{Log: o.Log}); err != nil {

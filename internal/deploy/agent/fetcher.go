@@ -2,10 +2,15 @@ package agent
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
+
+	"golang.org/x/sys/unix"
 
 	"shoal"
 	"shoal/internal/bt/metainfo"
 	"shoal/internal/deploy/release"
+	"shoal/internal/quantity"
 )
 
 // Fetcher moves bytes between this host and others.
@@ -34,3 +39,27 @@ type Held struct {
 
 // ErrNoSpace is in the chain of an error that says that the disk is too full.
 var ErrNoSpace = errors.New("no space left")
+
+// RoomError is an ErrNoSpace of which it is known how much would do.
+type RoomError struct {
+	Need, Free int64 // bytes
+	Dir        string
+}
+
+func (e *RoomError) Error() string {
+	return fmt.Sprintf("%v in %s: %s needed, %s free", ErrNoSpace, e.Dir, quantity.FormatBytes(e.Need), quantity.FormatBytes(e.Free))
+}
+
+// Unwrap is the kind.
+func (e *RoomError) Unwrap() error { return ErrNoSpace }
+
+// causeOf is what an error of the system comes from, if an operator can mend it.
+func causeOf(err error) shoal.Cause {
+	switch {
+	case errors.Is(err, ErrNoSpace), errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		return shoal.CauseNoSpace
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, unix.EROFS):
+		return shoal.CauseNoAccess
+	}
+	return shoal.CauseNone
+}

@@ -55,6 +55,7 @@ type app struct {
 	lesson   *lesson  // a metafile that is not on disk yet
 	tries    int      // of what failed
 	retryAt  time.Time
+	room     int64     // bytes that have to be free for it to work; 0: unknown
 	checkAt  time.Time // when the live release is to be asked for its health
 }
 
@@ -147,10 +148,14 @@ func (l *loop) app(name string) *app {
 func (l *loop) look(a *app) {
 	was := a.listing
 	listing, err := l.list(a)
-	if a.fault = err; err != nil {
-		l.o.Log.Error("cannot read the releases", "app", a.name, "err", err)
+	if was := a.fault; err != nil {
+		if a.fault = err; was == nil || was.Error() != err.Error() { // it is looked at every second
+			l.o.Log.Error("cannot read the releases", "app", a.name, "err", err)
+			l.dirty = true
+		}
 		return
 	}
+	a.fault = nil
 	a.listing = listing
 	if was.Current != listing.Current || len(was.Releases) != len(listing.Releases) {
 		l.dirty = true
@@ -205,7 +210,7 @@ func (l *loop) take(o shoal.Orders) {
 	for name, a := range l.apps {
 		order := wanted[name]
 		if order.ID != a.order.ID {
-			a.tries, a.retryAt = 0, time.Time{}
+			a.tries, a.retryAt, a.room = 0, time.Time{}, 0
 		}
 		if a.order = order; order.ID != (shoal.OrderID{}) {
 			a.rec.Taken = order.ID
@@ -282,7 +287,7 @@ func (l *loop) advance(a *app, now time.Time) {
 				l.start(a, deed{Do: check, Version: a.listing.Current}, true)
 			}
 		case learn, fetch:
-			if !now.Before(a.retryAt) {
+			if !now.Before(a.retryAt) || a.room > 0 && l.free() >= a.room {
 				l.start(a, d, false)
 			}
 		default:

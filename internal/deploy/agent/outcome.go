@@ -84,10 +84,10 @@ func (e done) apply(l *loop) {
 func (l *loop) succeeded(a *app, e done) {
 	switch e.deed.Do {
 	case learn:
-		a.lesson, a.tries = e.lesson, 0
+		a.lesson, a.tries, a.retryAt, a.room = e.lesson, 0, time.Time{}, 0
 		a.rec.Releases[e.lesson.version] = e.lesson.origin
 	case fetch:
-		a.lesson, a.tries = nil, 0
+		a.lesson, a.tries, a.retryAt, a.room = nil, 0, time.Time{}, 0
 		l.o.Log.Info("staged", "app", a.name, "version", e.deed.Version)
 		l.swept = time.Time{}
 	case runPre:
@@ -108,7 +108,10 @@ func (l *loop) again(a *app, e done) {
 	}
 	wait := min(l.o.Pace.Retry<<min(a.tries, 7), 100*l.o.Pace.Retry)
 	a.tries++
-	a.retryAt = time.Now().Add(jitter(wait))
+	a.retryAt, a.room = time.Now().Add(jitter(wait)), 0
+	if room := (*RoomError)(nil); errors.As(e.err, &room) && l.free() < room.Need {
+		a.room = room.Need
+	}
 	l.o.Log.Warn("not staged", "app", a.name, "version", e.deed.Version, "err", e.err, "again_in", wait)
 	var r *refusal
 	if !errors.As(e.err, &r) {
@@ -117,7 +120,7 @@ func (l *loop) again(a *app, e done) {
 		}
 		r = &refusal{step: shoal.StepPlan, err: e.err}
 	}
-	l.fail(a, a.order.ID, e.deed.Version, r.step, reason(r.err, r.output))
+	l.fail(a, e.deed.Version, shoal.Failure{Order: a.order.ID, Step: r.step, Cause: causeOf(r.err), Reason: reason(r.err, r.output)})
 }
 
 // known tells whether an error is an answer of the control plane.
@@ -140,7 +143,7 @@ func (l *loop) stumbled(a *app, err error) {
 		s.Phase = activate
 	case a.listing.Current == s.From || s.Back:
 		a.rec.Switch = nil
-		l.fail(a, s.Order, s.To, step, why)
+		l.fail(a, s.To, shoal.Failure{Order: s.Order, Step: step, Cause: causeOf(err), Reason: why})
 	default:
 		l.o.Log.Error("puts the release back that was live before", "app", a.name, "from", s.To, "to", s.From, "reason", why)
 		s.Phase, s.Failed, s.Reason = undo, step, why
@@ -162,7 +165,7 @@ func (l *loop) restored(a *app, err error) {
 		why += fmt.Sprintf("; %s is live again", s.From)
 	}
 	a.rec.Switch, a.checkAt = nil, time.Time{}
-	l.fail(a, s.Order, s.To, s.Failed, why)
+	l.fail(a, s.To, shoal.Failure{Order: s.Order, Step: s.Failed, Reason: why})
 	if a.listing.Current == s.To {
 		a.rec.Health, a.rec.HealthOf = shoal.Unhealthy, s.To
 	}

@@ -37,7 +37,7 @@ func (l *loop) report(now time.Time) {
 
 // snapshot is all that the host says of itself.
 func (l *loop) snapshot(now time.Time) shoal.Report {
-	r := shoal.Report{Host: l.o.Config.Host, Session: l.session, Seq: l.seq, Free: l.free()}
+	r := shoal.Report{Host: l.o.Config.Host, Session: l.session, Seq: l.seq, Free: l.free(), Clock: now}
 	for _, a := range l.apps {
 		if a.listing.Current == "" && len(a.listing.Releases) == 0 && a.rec.Taken == (shoal.OrderID{}) {
 			continue
@@ -64,17 +64,12 @@ func (l *loop) describe(a *app, now time.Time) shoal.AppReport {
 	}
 	switch d := next(l.view(a)); {
 	case l.unsaved != nil || a.fault != nil:
-		out.Work = &shoal.Work{Version: d.Version, Step: shoal.StepPlan, Detail: oneLine(errors.Join(l.unsaved, a.fault).Error())}
-		if errors.Is(l.unsaved, unix.ENOSPC) {
-			out.Work.Cause = shoal.CauseNoSpace
-		}
+		err := errors.Join(l.unsaved, a.fault)
+		out.Work = &shoal.Work{Version: d.Version, Step: shoal.StepPlan, Cause: causeOf(err), Detail: oneLine(err.Error())}
 	case a.job != nil && !a.job.routine:
 		out.Work = l.working(a, now)
 	case now.Before(a.retryAt) && (d.Do == learn || d.Do == fetch):
-		out.Work = &shoal.Work{Version: d.Version, Step: stepOf(d.Do), Detail: "tries again in " + time.Until(a.retryAt).Round(time.Second).String()}
-		if f := a.rec.Failure; f != nil {
-			out.Work.Detail += ": " + f.Reason
-		}
+		out.Work = &shoal.Work{Version: d.Version, Step: stepOf(d.Do), Detail: "tries again in " + a.retryAt.Sub(now).Round(time.Second).String()}
 	}
 	return out
 }

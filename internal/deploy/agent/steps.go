@@ -49,14 +49,15 @@ func (l *loop) note(a *app, d deed) {
 		if s := a.rec.Switch; s != nil {
 			id, a.rec.Switch = s.Order, nil
 		}
-		l.fail(a, id, d.Version, shoal.StepActivate, d.Why)
+		l.fail(a, d.Version, shoal.Failure{Order: id, Step: shoal.StepActivate, Reason: d.Why})
 	}
 }
 
 // fail notes that an order could not be carried out.
-func (l *loop) fail(a *app, id shoal.OrderID, version string, step shoal.Step, reason string) {
-	l.o.Log.Error("could not carry out an order", "app", a.name, "version", version, "step", step, "reason", reason, "order", id)
-	a.rec.Failure, l.dirty = &failure{shoal.Failure{Order: id, Step: step, Reason: oneLine(reason)}, version}, true
+func (l *loop) fail(a *app, version string, f shoal.Failure) {
+	l.o.Log.Error("could not carry out an order", "app", a.name, "version", version, "step", f.Step, "reason", f.Reason, "order", f.Order)
+	f.Reason = oneLine(f.Reason)
+	a.rec.Failure, l.dirty = &failure{f, version}, true
 }
 
 // start begins a deed beside the loop.
@@ -122,8 +123,7 @@ func (l *loop) learn(ctx context.Context, app, version string, floor uint64) don
 		return done{err: &refusal{step: shoal.StepVerify, err: err}}
 	}
 	if need, free := meta.Info.ContentLength(), l.free(); free < need && !l.begun(app, version) {
-		return done{err: &refusal{step: shoal.StepPlan, err: fmt.Errorf("%w: %s@%s has %d bytes, and %d are free in %s",
-			ErrNoSpace, app, version, need, free, l.o.Config.Root)}}
+		return done{err: &refusal{step: shoal.StepPlan, err: &RoomError{Need: need, Free: free, Dir: l.o.Config.Root}}}
 	}
 	return done{lesson: &lesson{version, meta, from}}
 }

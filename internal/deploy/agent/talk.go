@@ -72,8 +72,8 @@ func (t *talk) session(ctx context.Context) error {
 		return err
 	}
 	t.o.Log.Info("talks to the control plane", "session", w.Session, "dc", w.Datacenter)
-	if skew := w.Skew.Abs(); skew > time.Minute {
-		t.o.Log.Warn("this host's clock is off; nothing is decided by it", "by", w.Skew)
+	if skew := w.Skew.Round(time.Second); skew.Abs() >= shoal.ClockOff {
+		t.o.Log.Warn("this host's clock is off: set it; no rollout goes by it, but its certificate runs out by it", "is", shoal.SkewText(skew))
 	}
 	t.post(ctx, welcomed{w})
 	for since := uint64(0); ; {

@@ -69,6 +69,9 @@ func (c *Controller) Situation(ctx context.Context) (shoal.Situation, error) {
 		s.Hosts++
 		if h.Online(now) {
 			s.Online++
+			if h.Skew != 0 {
+				s.ClockOff++
+			}
 		}
 	}
 	return s, nil

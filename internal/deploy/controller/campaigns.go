@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"shoal"
@@ -263,6 +264,9 @@ func (c *Controller) progress(record rolloutRecord, view rollout.View, now time.
 			one.Online = h.Online(now)
 			if one.Work = h.Report.App(s.Rollout.App).Work; !one.Online {
 				one.Work = nil
+			}
+			for _, aside := range c.hosts.asides(*h, now) {
+				one.Reason = strings.TrimPrefix(one.Reason+"; "+aside.What, "; ")
 			}
 		}
 		out.Members = append(out.Members, one)

@@ -95,9 +95,9 @@ func (c *Controller) examine(ctx context.Context, u shoal.Upload) (releaseRecord
 	return releaseRecord{
 		Release: shoal.Release{
 			App: u.App, Version: u.Version, InfoHash: m.Info.Swarms()[0].String(), Bytes: m.Info.ContentLength(),
-			Files: len(m.Info.Files), By: shoal.PrincipalOf(ctx).Name, Created: time.Now(),
+			Files: len(m.Info.Files), Serial: u.Serial, By: shoal.PrincipalOf(ctx).Name, Created: time.Now(),
 		},
-		Serial: u.Serial, Signature: u.Signature, Peers: u.Peers,
+		Signature: u.Signature, Peers: u.Peers,
 	}, nil
 }
 

@@ -147,7 +147,7 @@ func (c *Controller) Run(ctx context.Context) error {
 		{c.tokens, func(string) {}},
 		{c.notices, func(string) { poke(c.post); poke(c.work) }},
 		{c.pulses, c.hearPulse},
-		{c.hosts, func(name string) { c.hosts.drop(name); poke(c.work) }},
+		{c.hosts, func(name string) { c.hosts.changed(name, time.Now()); poke(c.work) }},
 	} {
 		copies.Add(1)
 		var once sync.Once

@@ -55,7 +55,7 @@ func (c *Controller) Forget(ctx context.Context, host string) error {
 			return fmt.Errorf("host %s is refused from now on, and still listed: say it again: %w: %w", host, err, shoal.ErrUnavailable)
 		}
 	}
-	c.hosts.drop(host)
+	c.hosts.changed(host, time.Now())
 	poke(c.work)
 	return nil
 }
@@ -143,5 +143,20 @@ func (c *Controller) Why(ctx context.Context, host string) ([]shoal.Why, error) 
 		}
 		out = append(out, w)
 	}
-	return out, nil
+	return append(out, c.hosts.asides(h, now)...), nil
+}
+
+// asides are what people should know of a host besides: it holds no rollout up.
+func (r *roster) asides(h shoal.Host, now time.Time) (out []shoal.Why) {
+	if h.Skew != 0 && h.Online(now) {
+		out = append(out, shoal.Why{Host: h.Name, What: "its clock is " + shoal.SkewText(h.Skew), Evidence: "no rollout goes by it; its logs and its certificate do",
+			Remedy: "set it, and see that its time service runs"})
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if rival, ok := r.rivals[h.Name]; ok && now.Sub(rival.at) <= shoal.OfflineAfter {
+		out = append(out, shoal.Why{Host: h.Name, What: "another agent calls itself " + h.Name + " too, and is turned away",
+			Evidence: fmt.Sprintf("from %s, %s ago", rival.from, now.Sub(rival.at).Round(time.Second)), Remedy: "stop it, or give it a name of its own: --host"})
+	}
+	return out
 }

@@ -60,7 +60,6 @@ func rolloutKey(id uint64) string {
 type releaseRecord struct {
 	shoal.Release
 	Metafile  string   `json:"metafile"` // name of the blob
-	Serial    uint64   `json:"serial"`
 	Signature []byte   `json:"signature,omitempty"`
 	Peers     []string `json:"peers,omitempty"`
 }

@@ -32,21 +32,33 @@ type roster struct {
 	heard map[string]heard
 	dirty map[string]bool // what was heard has to be stored
 	other time.Time       // when another server told whom it has heard
-	news  chan struct{}
+	// early are hosts whose record says that they were heard in the future, as a
+	// server with a clock that is ahead writes it, and when that came here.
+	early  map[string]time.Time
+	rivals map[string]rival // agents that took the name of a host that is there
+	news   chan struct{}
 }
 
 // heard is the newest that is known of a host.
 type heard struct {
-	report shoal.Report           // to this server; the zero value if none was
+	report shoal.Report // to this server; the zero value if none was
+	skew   time.Duration
 	work   map[string]*shoal.Work // by app, as another server tells
 	at     time.Time              // by this server's clock
 	told   bool                   // to the other servers
 	silent bool                   // it has only asked for orders since it was told
 }
 
+// rival is an agent that was not let in, because its name is taken.
+type rival struct {
+	from string
+	at   time.Time
+}
+
 func newRoster(store fleetstore.Store, log *slog.Logger) *roster {
 	return &roster{
 		table: newTable[hostRecord](store, fleetstore.Hosts, log), heard: map[string]heard{}, dirty: map[string]bool{},
+		early: map[string]time.Time{}, rivals: map[string]rival{},
 		news: make(chan struct{}, 1),
 	}
 }
@@ -58,12 +70,15 @@ func (r *roster) watch(ctx context.Context, caught func(), news func(string)) er
 // merge puts what was heard into what is stored.
 func (r *roster) merge(rec hostRecord) shoal.Host {
 	h := rec.Host
+	if at, ok := r.early[h.Name]; ok && h.Seen.After(at) {
+		h.Seen = at
+	}
 	last, ok := r.heard[h.Name]
 	switch {
 	case !ok:
 		return h
-	case last.report.After(h.Report):
-		h.Report = last.report
+	case last.report.Session > 0 && !h.Report.After(last.report): // what is stored lacks the work
+		h.Report, h.Skew = last.report, last.skew
 	case last.work != nil:
 		h.Report.Apps = slices.Clone(h.Report.Apps)
 		for i := range h.Report.Apps {
@@ -77,16 +92,30 @@ func (r *roster) merge(rec hostRecord) shoal.Host {
 	return h
 }
 
-// drop forgets what was heard of a host that is gone: if it comes back, its
-// sessions count from the beginning.
-func (r *roster) drop(name string) {
-	if _, _, ok := r.table.get(name); ok {
-		return
-	}
+// changed is called when the record of a host has come, or is gone: what was heard
+// of one that is gone is forgotten, for if it comes back, its sessions count from
+// the beginning.
+func (r *roster) changed(name string, now time.Time) {
+	rec, _, ok := r.table.get(name)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.heard, name)
-	delete(r.dirty, name)
+	if ok && rec.Seen.After(now) {
+		r.early[name] = now
+	} else {
+		delete(r.early, name)
+	}
+	if !ok {
+		delete(r.heard, name)
+		delete(r.dirty, name)
+		delete(r.rivals, name)
+	}
+}
+
+// turnAway notes that another agent wanted to be a host that is there.
+func (r *roster) turnAway(name string, by rival) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.rivals[name] = by
 }
 
 func (r *roster) one(name string) (shoal.Host, bool) {
@@ -121,8 +150,8 @@ func (r *roster) hear(report shoal.Report, now time.Time) (news bool, err error)
 	if h := was; report.Session < rec.Session || !h.Hear(report, now) {
 		return false, nil
 	}
-	r.heard[report.Host] = heard{report: report, at: now}
-	if decisive(report, rec.Report) {
+	r.heard[report.Host] = heard{report: report, skew: h.Skew, at: now}
+	if decisive(report, rec.Report) || (h.Skew == 0) != (rec.Skew == 0) {
 		r.dirty[report.Host] = true
 		poke(r.news)
 	}

@@ -52,11 +52,12 @@ func (c *Controller) Hello(ctx context.Context, h shoal.Hello) (shoal.Welcome, e
 			return was, fmt.Errorf("%w: the fleet has %d hosts, and may not have more: forget those that are gone", shoal.ErrConflict, shoal.MaxHosts)
 		}
 		if known, _ := c.hosts.one(h.Host); was.Instance != "" && was.Instance != h.Instance && known.Online(now) {
+			c.hosts.turnAway(h.Host, rival{shoal.AddrOf(ctx).String(), now})
 			return was, fmt.Errorf("%w: another agent calls itself %s and was heard %s ago: stop one of them, or give it another name",
 				shoal.ErrConflict, h.Host, now.Sub(known.Seen).Round(time.Second))
 		}
 		was.Name, was.Datacenter, was.Rack, was.Labels, was.Up, was.Down = h.Host, dc, rack, h.Labels, h.Up, h.Down
-		was.Software, was.Instance = h.Software, h.Instance
+		was.Software, was.Instance, was.Skew = h.Software, h.Instance, shoal.SkewOf(h.Clock, now)
 		was.Session++
 		return was, nil
 	})
@@ -148,7 +149,7 @@ func checkReport(r shoal.Report) error {
 		}
 		texts := append([]string{a.Live, string(a.Health)}, a.Staged...)
 		if a.Failure != nil {
-			texts = append(texts, string(a.Failure.Step), a.Failure.Reason)
+			texts = append(texts, string(a.Failure.Step), string(a.Failure.Cause), a.Failure.Reason)
 		}
 		if a.Work != nil {
 			texts = append(texts, a.Work.Version, string(a.Work.Step), string(a.Work.Cause), a.Work.Detail)

@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"shoal"
+	"shoal/internal/quantity"
 )
 
 // Link is the way from one data centre to another.
@@ -198,6 +199,6 @@ func (p *planner) use(l Link) {
 	}
 	p.out.Links = append(p.out.Links, u)
 	if l.Budget > 0 && l.Budget < u.Bytes && p.out.Refused == "" {
-		p.out.Refused = fmt.Sprintf("the link %s to %s has a budget of %d bytes and would carry %d", l.From, l.To, l.Budget, u.Bytes)
+		p.out.Refused = fmt.Sprintf("the link %s to %s has a budget of %s and would carry %s", l.From, l.To, quantity.FormatBytes(l.Budget), quantity.FormatBytes(u.Bytes))
 	}
 }

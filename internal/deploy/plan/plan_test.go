@@ -123,7 +123,7 @@ func TestRefused(t *testing.T) {
 	}{
 		{"fits", nil, "", ""},
 		{"exactly", func(in *Input) { in.Hosts[2].Report.Free = 100 * gb }, "", ""},
-		{"no room", full, "1 of 20 hosts have no room: fra-3 needs 100000000000 bytes and has 99000000000", ""},
+		{"no room", full, "1 of 20 hosts have no room: fra-3 needs 100GB and has 99GB", ""},
 		{"no room with reserve", func(in *Input) { in.Hosts[2].Report.Free, in.Reserve = 100*gb, 1 }, "fra-3", ""},
 		{"room when half is there", func(in *Input) {
 			full(in)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"shoal"
+	"shoal/internal/quantity"
 )
 
 // century bounds what is printed as a time: beyond it nobody waits.
@@ -65,7 +66,7 @@ func (p *planner) judge() {
 	gate := max(1, r.Gate.Share.Or(shoal.Percent(100)).Up(n))
 	if full := len(p.out.Full); full > 0 {
 		first := p.out.Full[0]
-		text := fmt.Sprintf("%d of %d hosts have no room: %s needs %d bytes and has %d", full, n, first.Host, first.Need, first.Free)
+		text := fmt.Sprintf("%d of %d hosts have no room: %s needs %s and has %s", full, n, first.Host, quantity.FormatBytes(first.Need), quantity.FormatBytes(first.Free))
 		if n-full >= gate {
 			warn("%s", text)
 		} else if p.out.Refused == "" {

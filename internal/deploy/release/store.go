@@ -102,10 +102,10 @@ func (s *Store) NewApp(name string) (*App, error) {
 		if err := s.root.Mkdir(dir.name, dir.perm); errors.Is(err, fs.ErrExist) {
 			continue
 		} else if err != nil {
-			return nil, err
+			return nil, &opError{s.dir, "make the folder " + dir.name, err}
 		}
 		if err := atomicfile.SyncDir(s.root, filepath.Dir(dir.name)); err != nil {
-			return nil, err
+			return nil, &opError{s.dir, "sync", err}
 		}
 	}
 	return s.open(name)

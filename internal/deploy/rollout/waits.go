@@ -57,10 +57,43 @@ func (d *decider) gateWaits() Why {
 		return Why{What: "no host matches " + d.s.Rollout.To.String(), Remedy: "label hosts, or abort and push to another selector"}
 	}
 	need := max(1, d.s.Rollout.Gate.Share.Or(shoal.Percent(100)).Up(counted))
-	return Why{
+	w := Why{
 		What:     fmt.Sprintf("the gate: %d of %d hosts have verified, %d are needed", verified, counted, need),
 		Evidence: strings.TrimSuffix("missing "+d.some(HostStaging), "missing "),
 	}
+	return d.blame(w)
+}
+
+// blame adds the first host that cannot stage, and how many there are.
+func (d *decider) blame(w Why) Why {
+	first, n := "", 0
+	for i := range d.s.Members {
+		m := &d.s.Members[i]
+		if m.Status != HostStaging || d.hosts[m.Host] == nil || !d.online(m) {
+			continue
+		}
+		a := d.hosts[m.Host].Report.App(d.s.Rollout.App)
+		what := ""
+		switch f := a.Failure; {
+		case a.Work != nil && barred(a.Work.Cause):
+			what = working(a.Work, d.hosts[m.Host]).What
+		case f != nil && f.Order.Rollout == d.s.Rollout.ID:
+			what = f.Reason
+		default:
+			continue
+		}
+		if n++; n == 1 {
+			first, w.Remedy = fmt.Sprintf("%s cannot stage: %s", m.Host, what), "shoal why "+m.Host
+		}
+	}
+	switch {
+	case n == 0:
+		return w
+	case n > 1:
+		first += fmt.Sprintf(", nor can %d more", n-1)
+	}
+	w.Evidence = strings.TrimPrefix(w.Evidence+"; "+first, "; ")
+	return w
 }
 
 func (d *decider) waveWaits() Why {
@@ -80,7 +113,7 @@ func (d *decider) waveWaits() Why {
 	case w.Soaking:
 		return Why{What: title + ", soaks", Evidence: fmt.Sprintf("%s of %s", short(d.s.Clock-w.SoakAt), short(w.Soak))}
 	}
-	return Why{What: title + ", is switching", Evidence: fmt.Sprintf("%d switching, %d to go", d.s.Count(HostSwitching), d.togo())}
+	return d.blame(Why{What: title + ", is switching", Evidence: fmt.Sprintf("%d switching, %d to go", d.s.Count(HostSwitching), d.togo())})
 }
 
 // togo is how many hosts of the open wave were not ordered to switch yet.

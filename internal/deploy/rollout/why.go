@@ -58,6 +58,11 @@ func (e *explainer) explain() Why {
 	}
 	switch e.m.Status {
 	case HostLive:
+		if w := e.report.Work; w != nil && barred(w.Cause) && e.h.Online(e.now) {
+			why := working(w, e.h)
+			why.What = "it runs " + e.s.Rollout.Name() + ", and could take no other order: " + why.What
+			return why
+		}
 		return Why{What: "nothing: it runs " + e.s.Rollout.Name()}
 	case HostRestored:
 		return Why{What: "nothing: it is back on " + orNothing(e.m.Previous), Evidence: e.s.End}
@@ -145,8 +150,12 @@ func (e *explainer) staging() Why {
 	switch w, f := e.report.Work, e.report.Failure; {
 	case held:
 		return e.rolloutWaits()
-	case f != nil && f.Order.Rollout == e.s.Rollout.ID && (w == nil || w.Version != e.s.Rollout.Version):
-		return Why{What: fmt.Sprintf("staging failed at %s: %s", f.Step, f.Reason), Evidence: fmt.Sprintf("%s free", size(e.h.Report.Free)), Remedy: stageRemedy(f.Step)}
+	case f != nil && f.Order.Rollout == e.s.Rollout.ID && (w == nil || w.Version != e.s.Rollout.Version || w.Cause == "" && w.Rate == 0):
+		facts := []string{size(e.h.Report.Free) + " free"}
+		if w != nil && w.Detail != "" {
+			facts = append(facts, w.Detail)
+		}
+		return Why{What: fmt.Sprintf("staging failed at %s: %s", f.Step, f.Reason), Evidence: strings.Join(facts, ", "), Remedy: stageRemedy(f)}
 	case w != nil && w.Version == e.s.Rollout.Version:
 		return working(w, e.h)
 	case w != nil:
@@ -157,8 +166,23 @@ func (e *explainer) staging() Why {
 	return Why{What: cmp.Or(e.m.Reason, "has its order and has not begun"), Evidence: e.said()}
 }
 
-func stageRemedy(step shoal.Step) string {
-	switch step {
+// What mends what only an operator of the host can.
+const (
+	makeRoom  = "make room; it goes on by itself"
+	letAccess = "let the agent's user read and write there (owner, mode, a file system that is mounted read-only); it goes on by itself"
+)
+
+// barred tells that a host can do nothing more before its operator has helped.
+func barred(c shoal.Cause) bool { return c == shoal.CauseNoSpace || c == shoal.CauseNoAccess }
+
+func stageRemedy(f *shoal.Failure) string {
+	switch {
+	case f.Cause == shoal.CauseNoSpace:
+		return makeRoom
+	case f.Cause == shoal.CauseNoAccess:
+		return letAccess
+	}
+	switch f.Step {
 	case shoal.StepPlan:
 		return "make room, or widen the host's policy; it tries again by itself"
 	case shoal.StepVerify:
@@ -177,7 +201,9 @@ func working(w *shoal.Work, h *shoal.Host) Why {
 	case shoal.CauseDisk:
 		what, remedy = "its disk is slow", "see what else uses the disk"
 	case shoal.CauseNoSpace:
-		what, remedy = fmt.Sprintf("its disk is full, %s free", size(h.Report.Free)), "make room; it goes on by itself"
+		what, remedy = fmt.Sprintf("its disk is full, %s free", size(h.Report.Free)), makeRoom
+	case shoal.CauseNoAccess:
+		what, remedy = "its agent may not read or write where releases go", letAccess
 	case shoal.CauseCPU:
 		what, remedy = "its processor is the limit", "let it be, or give the agent more CPU"
 	case shoal.CauseBusy:

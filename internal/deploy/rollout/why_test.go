@@ -38,6 +38,24 @@ func TestWhy(t *testing.T) {
 		{"no room", func(_ *shoal.Host, a *shoal.AppReport) {
 			a.Failure = &shoal.Failure{Order: order, Step: shoal.StepPlan, Reason: "needs 100 GB"}
 		}, "fra-1: staging failed at plan: needs 100 GB (3 GB free); make room, or widen the host's policy; it tries again by itself"},
+		{"no room, and another try", func(_ *shoal.Host, a *shoal.AppReport) {
+			a.Failure = &shoal.Failure{Order: order, Step: shoal.StepPlan, Cause: shoal.CauseNoSpace, Reason: "no space left in /srv: 100GB needed, 3GB free"}
+			a.Work = &shoal.Work{Version: "2", Step: shoal.StepPlan, Detail: "tries again in 12s"}
+		}, "fra-1: staging failed at plan: no space left in /srv: 100GB needed, 3GB free (3 GB free, tries again in 12s); make room; it goes on by itself"},
+		{"goes on after that", func(_ *shoal.Host, a *shoal.AppReport) {
+			a.Failure = &shoal.Failure{Order: order, Step: shoal.StepPlan, Cause: shoal.CauseNoSpace, Reason: "no space left"}
+			a.Work = &shoal.Work{Version: "2", Step: shoal.StepFetch, Done: 25e9, Total: 100e9, Rate: 50e6, Peers: 12}
+		}, "fra-1: nothing holds it up: fetch 2 (fetch 25%, 50 MB/s, 12 peers, about 25m left)"},
+		{"no access", func(_ *shoal.Host, a *shoal.AppReport) {
+			a.Failure = &shoal.Failure{Order: order, Step: shoal.StepPlan, Cause: shoal.CauseNoAccess, Reason: "/srv: make the folder web: permission denied"}
+		}, "fra-1: staging failed at plan: /srv: make the folder web: permission denied (3 GB free); let the agent's user read and write there (owner, mode, a file system that is mounted read-only); it goes on by itself"},
+		{"no access to its record", func(_ *shoal.Host, a *shoal.AppReport) {
+			a.Taken, a.Work = order, &shoal.Work{Version: "2", Step: shoal.StepPlan, Cause: shoal.CauseNoAccess, Detail: "agent.json: permission denied"}
+		}, "fra-1: its agent may not read or write where releases go (plan, agent.json: permission denied); let the agent's user read and write there (owner, mode, a file system that is mounted read-only); it goes on by itself"},
+		{"live on a full disk", func(_ *shoal.Host, a *shoal.AppReport) {
+			a.Live, a.Health, a.Staged = "2", shoal.Healthy, []string{"2"}
+			a.Work = &shoal.Work{Step: shoal.StepPlan, Cause: shoal.CauseNoSpace, Detail: "agent.json: no space left on device"}
+		}, "fra-1: it runs web@2, and could take no other order: its disk is full, 3 GB free (plan, agent.json: no space left on device); make room; it goes on by itself"},
 		{"signature", func(_ *shoal.Host, a *shoal.AppReport) {
 			a.Failure = &shoal.Failure{Order: order, Step: shoal.StepVerify, Reason: "signed by\nan unknown key"}
 		}, "fra-1: staging failed at verify: signed by an unknown key (3 GB free); check disk and signature; it fetches what is damaged again by itself"},
@@ -62,6 +80,9 @@ func TestWhy(t *testing.T) {
 		h.Report.Free = 3e9
 		c.change(h, &a)
 		h.Report.Apps = []shoal.AppReport{a}
+		if a.Live == "2" {
+			f.settle()
+		}
 		if got := Explain(f.states[0], f.view(1), "fra-1", f.now).String(); got != c.want {
 			t.Errorf("%s:\ngot  %s\nwant %s", c.name, got, c.want)
 		}

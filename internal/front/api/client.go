@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -30,6 +31,7 @@ type ClientOptions struct {
 	// Patient clients try again until their context ends when no server answers,
 	// with pauses that grow; agents do.
 	Patient bool
+	Log     *slog.Logger // says what a patient client waits for; nil: nobody is told
 }
 
 // Bounds of a client.
@@ -146,6 +148,9 @@ func (c *Client) do(ctx context.Context, a ask) (body []byte, head http.Header, 
 		}
 		if !c.o.Patient || !a.again {
 			return nil, nil, err
+		}
+		if c.o.Log != nil {
+			c.o.Log.Warn("no server can be asked, tries again", "err", err)
 		}
 		select {
 		case <-time.After(pause/2 + rand.N(pause)):

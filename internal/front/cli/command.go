@@ -186,7 +186,10 @@ move, and going back stays possible. Without a flag it lists the freezes.`,
 	flags.StringVar(&thaw, "remove", "", "remove the freeze that begins then")
 	cmd.MarkFlagsMutuallyExclusive("until", "for")
 	return s.withFleet(cmd, func(ctx context.Context, c *api.Client, _ []string) error {
-		now := time.Now()
+		now, err := s.now(ctx, c)
+		if err != nil {
+			return err
+		}
 		if thaw != "" {
 			at, err := parseTime(thaw, now)
 			if err != nil {

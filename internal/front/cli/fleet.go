@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
@@ -146,6 +147,19 @@ func (s *shell) withFleet(cmd *cobra.Command, run func(ctx context.Context, c *a
 		return run(cmd.Context(), c, args)
 	}
 	return cmd
+}
+
+// now is the time by the server's clock, which is the one that counts; that this
+// machine's is off is told.
+func (s *shell) now(ctx context.Context, c *api.Client) (time.Time, error) {
+	there, err := c.Situation(ctx)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if skew := shoal.SkewOf(time.Now(), there.Now); skew != 0 {
+		fmt.Fprintf(s.screen, "note: this machine's clock is %s, which is the one that counts\n", shoal.SkewText(skew))
+	}
+	return there.Now.In(time.Local), nil
 }
 
 // rolloutOf finds the rollout that an argument means: a number, or an app, whose

@@ -28,8 +28,12 @@ hosts forget HOST removes one: its certificate is refused from then on.`,
 			return usagef("", "%w", err)
 		}
 		list, err := c.Hosts(ctx, to)
+		if err != nil {
+			return err
+		}
+		now, err := s.now(ctx, c)
 		if err == nil {
-			s.printHosts(list, time.Now())
+			s.printHosts(list, now)
 		}
 		return err
 	})
@@ -69,7 +73,11 @@ func (s *shell) printHosts(list []shoal.Host, now time.Time) {
 			if h.Online(now) {
 				seen = "online"
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", h.Name, h.Datacenter, cmp.Or(h.Rack, "-"), seen, bytesText(h.Report.Free), runsText(h.Report), labelsText(h.Labels))
+			notes := labelsText(h.Labels)
+			if h.Skew != 0 {
+				notes = strings.TrimPrefix(notes+"  clock "+shoal.SkewText(h.Skew), "  ")
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", h.Name, h.Datacenter, cmp.Or(h.Rack, "-"), seen, bytesText(h.Report.Free), runsText(h.Report), notes)
 		}
 	})
 }
@@ -80,6 +88,12 @@ func runsText(r shoal.Report) string {
 		text := a.App + "@" + cmp.Or(a.Live, "-")
 		if a.Health == shoal.Unhealthy {
 			text += " (unwell)"
+		}
+		switch f, w := a.Failure, a.Work; {
+		case w != nil && (w.Cause == shoal.CauseNoSpace || w.Cause == shoal.CauseNoAccess):
+			text += fmt.Sprintf(" (%s: %s)", w.Step, w.Cause)
+		case f != nil:
+			text += fmt.Sprintf(" (%s failed%s)", f.Step, colon(string(f.Cause)))
 		}
 		parts = append(parts, text)
 	}

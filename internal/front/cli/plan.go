@@ -26,7 +26,7 @@ otherwise times are lower bounds. Exit code 8 means that the push would be refus
 	}
 	f.add(cmd)
 	return s.withFleet(cmd, func(ctx context.Context, c *api.Client, _ []string) error {
-		r, err := f.rollout(time.Now())
+		r, err := s.wish(ctx, c, f)
 		if err != nil {
 			return err
 		}

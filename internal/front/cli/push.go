@@ -67,7 +67,7 @@ func (s *shell) pushCommand() *cobra.Command {
 	flags.StringVarP(&f.piece, "piece-length", "l", "", "power-of-two exponent (18) or size (4MiB); default automatic")
 	flags.IntVarP(&f.threads, "threads", "t", 0, "hashing threads (default: all cores)")
 	flags.StringVar(&f.signKey, "sign-key", "", "secret key that signs the release; default $"+envSignKey)
-	flags.Uint64Var(&f.serial, "serial", 0, "number that rises with every release that is signed for the app (default: the time in seconds)")
+	flags.Uint64Var(&f.serial, "serial", 0, "number that rises with every release that is signed for the app (default: the time in seconds, or one more than the newest)")
 	flags.StringArrayVar(&f.advertise, "advertise", nil, "where servers reach this host for content, HOST:PORT (default: the address that it has towards the server)")
 	flags.BoolVarP(&f.detach, "detach", "d", false, "do not wait for the rollout, only until a server has the content")
 	flags.BoolVar(&f.plain, "plain-peers", false, "serve the content in the clear, to a fleet whose hosts fetch so")
@@ -81,7 +81,7 @@ func (s *shell) push(ctx context.Context, c *api.Client, f *pushFlags, path stri
 	if f.register && f.to == "" {
 		f.to = shoal.All // it goes to nobody
 	}
-	wish, err := f.rollout(time.Now())
+	wish, err := s.wish(ctx, c, &f.rolloutFlags)
 	if err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ type draft struct {
 
 // makeDraft hashes and signs. The metafile's name is the app's, so that the same
 // tree is the same release from whatever folder it comes.
-func (s *shell) makeDraft(ctx context.Context, f *pushFlags, path string) (*draft, error) {
+func (s *shell) makeDraft(ctx context.Context, c *api.Client, f *pushFlags, path string) (*draft, error) {
 	key, err := signingKey(cmp.Or(f.signKey, os.Getenv(envSignKey)))
 	if err != nil {
 		return nil, err
@@ -143,11 +143,41 @@ func (s *shell) makeDraft(ctx context.Context, f *pushFlags, path string) (*draf
 	if err != nil {
 		return nil, fmt.Errorf("push: %w", err)
 	}
-	u := shoal.Upload{App: f.r.App, Version: f.r.Version, Metafile: meta.Encode(), Serial: cmp.Or(f.serial, uint64(time.Now().Unix()))}
+	u := shoal.Upload{App: f.r.App, Version: f.r.Version, Metafile: meta.Encode(), Serial: f.serial}
+	if u.Serial == 0 {
+		if u.Serial, err = s.nextSerial(ctx, c, u.App); err != nil {
+			return nil, err
+		}
+	}
 	if key != nil {
 		u.Signature = key.Sign(u.App, u.Version, release.ID(meta.Info), u.Serial)
 	}
 	return &draft{meta, u}, nil
+}
+
+// serialAhead is how far, in seconds, the newest serial may be ahead of this
+// machine's clock before a person has to say how it goes on.
+const serialAhead = 24 * 60 * 60
+
+// nextSerial is the time in seconds, or more if a machine whose clock is ahead
+// has pushed before: hosts fetch nothing with a serial below what has run there.
+func (s *shell) nextSerial(ctx context.Context, c *api.Client, app string) (uint64, error) {
+	list, err := c.Releases(ctx, app)
+	if err != nil {
+		return 0, err
+	}
+	now := uint64(time.Now().Unix())
+	for _, r := range list {
+		if r.Serial < now {
+			continue
+		}
+		if r.Serial > now+serialAhead {
+			return 0, coded{fmt.Errorf("%s has the serial %d, and the time of this machine in seconds is %d", r.Name(), r.Serial, now), CodeRefused,
+				"hosts fetch nothing with a serial below what has run there: see that the clock is right, and give the serial by --serial"}
+		}
+		now = r.Serial + 1
+	}
+	return now, nil
 }
 
 // source is a release of this machine at the control plane: registered, and
@@ -165,7 +195,7 @@ func (s *shell) openSource(ctx context.Context, c *api.Client, f *pushFlags, pat
 	if err != nil {
 		return nil, err
 	}
-	d, err := s.makeDraft(ctx, f, path)
+	d, err := s.makeDraft(ctx, c, f, path)
 	if err != nil {
 		return nil, err
 	}

@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"shoal"
+	"shoal/internal/front/api"
 )
 
 // usualWaves are those of a push that names none: one host first, and time to
@@ -49,6 +51,18 @@ func (f *rolloutFlags) add(cmd *cobra.Command) {
 	flags.BoolVar(&f.r.StageOnly, "stage-only", false, "stage everywhere; hosts switch when `shoal activate` says so")
 	flags.BoolVar(&f.r.Supersede, "supersede", false, "end older rollouts of the app instead of waiting for them")
 	flags.BoolVar(&f.r.IgnoreFreeze, "ignore-freeze", false, "switch during a freeze too (operators only)")
+}
+
+// wish is the rollout that the flags describe; times are by the server's clock.
+func (s *shell) wish(ctx context.Context, c *api.Client, f *rolloutFlags) (shoal.Rollout, error) {
+	if _, err := f.rollout(time.Now()); err != nil { // before anybody is asked
+		return shoal.Rollout{}, err
+	}
+	now, err := s.now(ctx, c)
+	if err != nil {
+		return shoal.Rollout{}, err
+	}
+	return f.rollout(now)
 }
 
 // rollout checks the flags that were given. What the server fills in is missing.

@@ -103,7 +103,11 @@ func (s *shell) printSituation(n shoal.Situation) {
 
 func situationText(n shoal.Situation) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, %d online%s\n", countText(n.Hosts, "host"), n.Online, leaderText(n.Leader))
+	off := ""
+	if n.ClockOff > 0 {
+		off = fmt.Sprintf(", %d with a clock that is off", n.ClockOff)
+	}
+	fmt.Fprintf(&b, "%s, %d online%s%s\n", countText(n.Hosts, "host"), n.Online, off, leaderText(n.Leader))
 	if n.Stopped {
 		fmt.Fprintf(&b, "STOPPED by %s%s: no content moves and no host switches; `shoal start-all` ends it\n", cmp.Or(n.StoppedBy, "somebody"), colon(n.Reason))
 	}
@@ -244,7 +248,7 @@ func memberText(m shoal.MemberStatus) string {
 }
 
 func workText(w *shoal.Work) string {
-	text := string(w.Step) + " " + w.Version
+	text := strings.TrimSpace(string(w.Step) + " " + w.Version)
 	if w.Total > 0 {
 		text += fmt.Sprintf(" %d%%", 100*min(w.Done, w.Total)/w.Total)
 	}

@@ -65,7 +65,11 @@ func (s *shell) tokensCreateCommand() *cobra.Command {
 		if t.Role == shoal.Joiner {
 			usual = time.Hour
 		}
-		t.Expires = time.Now().Add(cmp.Or(life, usual)).UTC().Truncate(time.Second)
+		now, err := s.now(ctx, c)
+		if err != nil {
+			return err
+		}
+		t.Expires = now.Add(cmp.Or(life, usual)).UTC().Truncate(time.Second)
 		n, err := c.NewToken(ctx, t)
 		if err != nil {
 			return err

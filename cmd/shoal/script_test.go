@@ -39,12 +39,22 @@ func TestMain(m *testing.M) {
 //	certify DIR...           makes a CA, and in each DIR a certificate of it with key.pem and ca.pem
 //	await-shoal RE ARGS...   waits until `shoal ARGS` prints RE
 //	signal HUP|TERM VERB     sends a signal to the background `shoal VERB`s
+//	disk DIR SIZE            makes DIR a file system of that size (512k, 20m) in memory, or changes its size;
+//	                         the condition [disks] tells whether that can be
+//	fill FILE                writes FILE until the disk is full to its last byte
 func TestScripts(t *testing.T) {
 	examples, err := filepath.Abs("../../examples")
 	if err != nil {
 		t.Fatal(err)
 	}
+	disks := canMount(t)
 	testscript.Run(t, testscript.Params{
+		Condition: func(name string) (bool, error) {
+			if name != "disks" {
+				return false, fmt.Errorf("unknown condition %q", name)
+			}
+			return disks, nil
+		},
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
@@ -55,13 +65,14 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code": exitCode, "freeport": freePort, "await": awaitPage, "await-file": awaitFile, "signal": sendSignal,
 			"certify": certify, "await-socket": awaitSocket, "await-ctl": awaitCtl,
-			"await-shoal": awaitShoal,
+			"await-shoal": awaitShoal, "disk": disk, "fill": fill,
 		},
 	})
 }
 
-// patience bounds every wait of a script; a wait ends as soon as it can.
-const patience = 30 * time.Second
+// patience bounds every wait of a script; a wait ends as soon as it can. A machine
+// that measures something else freezes tests.
+const patience = 2 * time.Minute
 
 func exitCode(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) < 2 {

@@ -91,8 +91,8 @@ func (a Anchor) verify(s tls.ConnectionState, now time.Time) error {
 	}
 	_, err := chain[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, CurrentTime: now, DNSName: s.ServerName})
 	if bad := (x509.CertificateInvalidError{}); errors.As(err, &bad) && bad.Reason == x509.Expired {
-		return fmt.Errorf("this machine's clock says that it is %s, and the certificate of the server at %s is good from %s until %s: set the clock, if it is that: %w",
-			now.UTC().Format(time.RFC3339), s.ServerName, bad.Cert.NotBefore.Format(time.RFC3339), bad.Cert.NotAfter.Format(time.RFC3339), err)
+		return fmt.Errorf("this machine's clock says that it is %s, and the server's certificate is good from %s until %s: set the clock, if it is that: %w",
+			now.UTC().Format(time.RFC3339), bad.Cert.NotBefore.Format(time.RFC3339), bad.Cert.NotAfter.Format(time.RFC3339), err)
 	}
 	if err != nil {
 		return fmt.Errorf("the server at %s is not one of this fleet, as far as its certificate tells: %w", s.ServerName, err)

@@ -147,7 +147,8 @@ func (r *roster) hear(report shoal.Report, now time.Time) (news bool, err error)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	was := r.merge(rec)
-	if h := was; report.Session < rec.Session || !h.Hear(report, now) {
+	h := was
+	if report.Session < rec.Session || !h.Hear(report, now) {
 		return false, nil
 	}
 	r.heard[report.Host] = heard{report: report, skew: h.Skew, at: now}

@@ -1,6 +1,10 @@
 package swarm
 
-import "slices"
+import (
+	"slices"
+
+	"shoal/internal/bt/swarm/choker"
+)
 
 // licensed occurs when a shoal peer lets us begin pieces.
 type licensed struct {
@@ -58,6 +62,13 @@ func (s *state) countSender(p *peer) {
 // stepSenders tries, once a second, whether more should send at a time; those
 // of each site share another way to us.
 func (s *state) stepSenders() {
+	var others []int
+	for p := range s.peers {
+		if p.shoal && p.site == nil && !p.seed() && !p.ext.UploadOnly {
+			others = append(others, p.has.Count())
+		}
+	}
+	s.senders.Behind = choker.Behind(s.have.Count(), others)
 	s.senders.Step(s.rateFrom(nil), s.holdsBack(nil))
 	for _, at := range s.imports.sites {
 		at.senders.Step(s.rateFrom(at), s.holdsBack(at))

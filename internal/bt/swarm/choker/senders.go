@@ -1,17 +1,20 @@
 package choker
 
+import "slices"
+
 // Senders is how many peers a host lets send to it at a time. More than its
 // downlink can take only wait for each other, and their uplinks with them;
 // fewer leave it idle. What a link can take is not known, so it is tried: one
 // quarter more, and no less again if for three seconds that brings at least
 // half of what it should. The zero value is ready.
 type Senders struct {
-	Least int     // 0: leastSenders
-	more  int     // beyond the least
-	step  int     // of the raise that is on trial
-	left  int     // seconds of the trial
-	rate  float64 // before it, in bytes/s
-	tried float64 // the rate at which a raise was last in vain
+	Least  int     // 0: leastSenders
+	Behind bool    // we have fallen behind the others: a few more may send
+	more   int     // beyond the least
+	step   int     // of the raise that is on trial
+	left   int     // seconds of the trial
+	rate   float64 // before it, in bytes/s
+	tried  float64 // the rate at which a raise was last in vain
 }
 
 // leastSenders ride out the gaps between two turns on equal links.
@@ -22,10 +25,36 @@ const trial = 3
 
 // Most is the limit.
 func (s *Senders) Most() int {
+	most := leastSenders + s.more
 	if s.Least > 0 {
-		return s.Least + s.more
+		most = s.Least + s.more
 	}
-	return leastSenders + s.more
+	if s.Behind {
+		most += moreBehind
+	}
+	return most
+}
+
+// Of how far a host may have fallen behind and still catch up.
+const (
+	lagUnit    = 50 // parts of what others usually have: less is chance
+	mostLag    = 5  // such parts: who lacks more is slow, or came late
+	moreBehind = 2  // senders
+)
+
+// Behind tells whether a host that has so many pieces has fallen behind the others
+// that lack some. Hosts with equal links drift apart, for who has found fewer
+// senders gets less of each uplink; everybody waits for the last one in the end,
+// when its own line is full and nobody can help it any more. Who lacks far more
+// could not take it faster, and would only hold up the others.
+func Behind(has int, others []int) bool {
+	if len(others) == 0 {
+		return false
+	}
+	slices.Sort(others)
+	usual := others[len(others)/2]
+	lag := (usual - has) / max(1, usual/lagUnit)
+	return lag >= 1 && lag <= mostLag
 }
 
 // Step takes the rate of the last second, in bytes/s, and whether more peers

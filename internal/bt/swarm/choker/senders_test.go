@@ -37,3 +37,31 @@ func TestSenders(t *testing.T) {
 		t.Errorf("%d senders where nobody was held back, want %d", s.Most(), leastSenders)
 	}
 }
+
+func TestBehind(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		has    int
+		others []int
+		want   bool
+	}{
+		{"alone", 10, nil, false},
+		{"as the others", 100, []int{101, 99, 100}, false},
+		{"in front", 300, []int{101, 99, 100}, false},
+		{"by chance", 99, []int{100, 100, 100}, false},
+		{"behind", 97, []int{90, 100, 100}, true},
+		{"behind all but one", 97, []int{400, 100, 90}, true},
+		{"too far", 80, []int{100, 100, 100}, false},
+		{"just started", 0, []int{0, 1, 1}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := Behind(tt.has, tt.others); got != tt.want {
+				t.Errorf("Behind(%d, %v) = %v", tt.has, tt.others, got)
+			}
+		})
+	}
+	s := Senders{Behind: true}
+	if s.Most() != leastSenders+moreBehind {
+		t.Errorf("%d may send to a host that is behind, want %d", s.Most(), leastSenders+moreBehind)
+	}
+}

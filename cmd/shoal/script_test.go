@@ -39,6 +39,7 @@ func TestMain(m *testing.M) {
 //	certify DIR...           makes a CA, and in each DIR a certificate of it with key.pem and ca.pem
 //	await-shoal RE ARGS...   waits until `shoal ARGS` prints RE
 //	signal HUP|TERM VERB     sends a signal to the background `shoal VERB`s
+//	notify-socket SOCKET     is the service manager's end of sd_notify(3); what it is told is in SOCKET.log, a line each
 //	disk DIR SIZE            makes DIR a file system of that size (512k, 20m) in memory, or changes its size;
 //	                         the condition [disks] tells whether that can be
 //	fill FILE                writes FILE until the disk is full to its last byte
@@ -65,7 +66,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code": exitCode, "freeport": freePort, "await": awaitPage, "await-file": awaitFile, "signal": sendSignal,
 			"certify": certify, "await-socket": awaitSocket, "await-ctl": awaitCtl,
-			"await-shoal": awaitShoal, "disk": disk, "fill": fill,
+			"await-shoal": awaitShoal, "disk": disk, "fill": fill, "notify-socket": notifySocket,
 		},
 	})
 }
@@ -169,6 +170,26 @@ func awaitShoal(ts *testscript.TestScript, _ bool, args []string) {
 		text := ts.ReadFile("stdout")
 		return text, want.MatchString(text)
 	})
+}
+
+func notifySocket(ts *testscript.TestScript, _ bool, args []string) {
+	name := ts.MkAbs(args[0])
+	log, err := os.Create(name + ".log")
+	ts.Check(err)
+	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
+	ts.Check(err)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for b := make([]byte, 4096); ; {
+			n, err := c.Read(b)
+			if err != nil {
+				return
+			}
+			fmt.Fprintf(log, "%s\n", b[:n])
+		}
+	}()
+	ts.Defer(func() { c.Close(); <-done; log.Close() })
 }
 
 func sendSignal(ts *testscript.TestScript, _ bool, args []string) {

@@ -126,6 +126,7 @@ func (s *server) open(ctx context.Context) (err error) {
 	o := controller.Options{
 		Left: s.left, Server: s.Name, Topology: where, Trackers: s.trackers(), Link: s.started.URL, Lead: s.Lead, Source: s.Place.Datacenter,
 		Estimate: newEstimator(where).plan, Log: s.Log,
+		Alone: s.Store.Dir != "", // which is locked
 	}
 	if !notices.Empty() {
 		o.Notify = notices.Send

@@ -56,7 +56,10 @@ type Options struct {
 
 	// Left is told of every host that was forgotten; nil: nobody is. It must not wait.
 	Left  func(host string)
-	Lease Lease        // zero is the default
+	Lease Lease // zero is the default
+	// Alone says that no other server can have the store, so that a lease which is
+	// there is that of a process which has ended: it is not waited for.
+	Alone bool
 	Log   *slog.Logger // nil is silent
 }
 

@@ -59,7 +59,7 @@ func (c *Controller) takeLease(ctx context.Context, process string) (rev uint64,
 		if now != seen {
 			seen, since = now, time.Now()
 		}
-		if !there || time.Since(since) >= c.o.Lease.Patience {
+		if !there || c.o.Alone || time.Since(since) >= c.o.Lease.Patience {
 			rev, err := c.facts.put(ctx, leaseKey, fact{Lease: &holding{c.o.Server, process, 0}}, now)
 			if err == nil {
 				return rev, true

@@ -54,6 +54,33 @@ func TestTakeover(t *testing.T) {
 	}
 }
 
+// TestAlone starts a server that nobody can be beside again after it was killed:
+// it waits for nobody's lease.
+func TestAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := fleetstore.NewMemory()
+		doomed := newMortal(store, -1, false)
+		first := start(t, doomed, controller.Options{Lease: controller.Lease{Renew: -1}, Alone: true})
+		time.Sleep(10 * time.Second)
+		doomed.left.Store(1)
+		if _, err := doomed.Append(t.Context(), "the end", nil); err == nil {
+			t.Fatal("it lives on")
+		}
+		first.stop()
+		if _, err := store.Get(t.Context(), fleetstore.Fleet, "lease"); err != nil {
+			t.Fatalf("nothing is left of its lease: %v", err)
+		}
+		began := time.Now()
+		second := start(t, store, controller.Options{Server: "s2", Lease: controller.Lease{Renew: -1}, Alone: true})
+		<-second.Ready()
+		synctest.Wait()
+		if took := time.Since(began); took > 0 || !leads(as(t.Context(), "kim", shoal.Admin), t, second, "s2") {
+			t.Errorf("after %s it does not lead", took)
+		}
+		second.stop()
+	})
+}
+
 // usual is a server with the lease that is used in earnest.
 func usual(t *testing.T, store fleetstore.Store, name string) server {
 	t.Helper()

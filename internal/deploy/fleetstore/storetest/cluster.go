@@ -94,14 +94,19 @@ func (c *Cluster) Kill(i int) {
 	}
 }
 
-// Open is a client of its own.
-func (c *Cluster) Open(t *testing.T, prefix string) fleetstore.Store {
-	t.Helper()
+// URL is where it is.
+func (c *Cluster) URL() string {
 	urls := make([]string, len(c.servers))
 	for i, s := range c.servers {
 		urls[i] = s.ClientURL()
 	}
-	store, err := fleetstore.Open(t.Context(), fleetstore.Options{URL: strings.Join(urls, ","), Prefix: prefix})
+	return strings.Join(urls, ",")
+}
+
+// Open is a client of its own.
+func (c *Cluster) Open(t *testing.T, prefix string) fleetstore.Store {
+	t.Helper()
+	store, err := fleetstore.Open(t.Context(), fleetstore.Options{URL: c.URL(), Prefix: prefix})
 	if err != nil {
 		t.Fatal(err)
 	}

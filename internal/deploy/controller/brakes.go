@@ -46,7 +46,7 @@ func (c *Controller) setBrake(ctx context.Context, b brake, kind, text string) e
 		return err
 	}
 	poke(c.orders)
-	poke(c.work)
+	poke(c.asked)
 	text += " by " + b.By
 	if b.Reason != "" {
 		text += ": " + b.Reason
@@ -123,6 +123,6 @@ func (c *Controller) setFreezes(ctx context.Context, do, text string, change fun
 		}
 		return fact{Freezes: all}, err
 	})
-	poke(c.work)
+	poke(c.asked)
 	return err
 }

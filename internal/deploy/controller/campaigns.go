@@ -112,7 +112,7 @@ func (c *Controller) Push(ctx context.Context, r shoal.Rollout) (shoal.Progress,
 		record := rolloutRecord{State: rollout.New(r), Plan: p}
 		_, err := c.rollouts.put(ctx, rolloutKey(r.ID), record, 0)
 		if err == nil {
-			poke(c.work)
+			poke(c.asked)
 			return c.progress(record, c.view(c.states(), now), now, true), nil
 		}
 		if !errors.Is(err, fleetstore.ErrStale) || ctx.Err() != nil {
@@ -203,7 +203,7 @@ func (c *Controller) Command(ctx context.Context, id uint64, cmd shoal.Command) 
 		return shoal.Progress{}, err
 	}
 	poke(c.orders)
-	poke(c.work)
+	poke(c.asked)
 	now := time.Now()
 	return c.progress(record, c.view(c.states(), now), now, true), nil
 }

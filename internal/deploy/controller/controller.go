@@ -83,6 +83,7 @@ type Controller struct {
 
 	ready  chan struct{} // closed when the copy is whole
 	work   chan struct{} // something happened that rollouts may go on by
+	asked  chan struct{} // somebody asked for something that they may go on by
 	orders chan struct{} // orders may have changed
 	post   chan struct{} // a notice is to be sent
 }
@@ -112,7 +113,7 @@ func New(store fleetstore.Store, o Options) (*Controller, error) {
 		pulses:   newTable[pulse](store, fleetstore.Pulses, o.Log),
 		hosts:    newRoster(store, o.Log),
 		desk:     newDesk(),
-		ready:    make(chan struct{}), work: make(chan struct{}, 1), orders: make(chan struct{}, 1), post: make(chan struct{}, 1),
+		ready:    make(chan struct{}), work: make(chan struct{}, 1), asked: make(chan struct{}, 1), orders: make(chan struct{}, 1), post: make(chan struct{}, 1),
 	}, nil
 }
 
@@ -138,12 +139,12 @@ func (c *Controller) Run(ctx context.Context) error {
 		bucket watched
 		news   func(key string)
 	}{
-		{c.rollouts, func(string) { poke(c.orders); poke(c.work) }},
+		{c.rollouts, func(string) { poke(c.orders); poke(c.asked) }},
 		{c.releases, func(string) {}},
 		{c.facts, func(key string) {
 			if key != leaseKey { // which is renewed all the time
 				poke(c.orders)
-				poke(c.work)
+				poke(c.asked)
 			}
 		}},
 		{c.gone, c.left},

@@ -17,6 +17,7 @@ const (
 	lookEvery = time.Second           // though nothing was heard: time passes
 	lookCalm  = 5 * time.Second       // ... while no rollout is under way
 	lookGap   = 50 * time.Millisecond // between two looks
+	lookMost  = 500 * time.Millisecond
 	// clockEvery is how far a rollout's clock may run ahead of what is stored: a
 	// soak is at most so much longer when another server takes over.
 	clockEvery = 20 * time.Second
@@ -46,21 +47,37 @@ func (c *Controller) lead(ctx context.Context) {
 			if l.look(ctx) {
 				wait = lookEvery
 			}
-			// A fleet that is large enough to make a look slow gets a quarter of a core.
-			if !pause(ctx, max(lookGap, 3*time.Since(began))) {
+			// What hosts report all the time may wait, so that a fleet which is large
+			// enough to make a look slow leaves cores to answer it.
+			if !c.rest(ctx, min(max(lookGap, 3*time.Since(began)), lookMost), wait) {
 				return nil
-			}
-			next := time.NewTimer(wait)
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-next.C:
-			case <-c.work:
-				next.Stop()
 			}
 		}
 	})
 	_ = group.Wait() // both give no error
+}
+
+// rest waits between two looks: for what people asked for, from least on for
+// what hosts reported too, and not longer than most. false when ctx ends first.
+func (c *Controller) rest(ctx context.Context, least, most time.Duration) bool {
+	early, late := time.NewTimer(least), time.NewTimer(most)
+	defer early.Stop()
+	defer late.Stop()
+	var work <-chan struct{}
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-early.C:
+			work = c.work
+		case <-c.asked:
+			return true
+		case <-work:
+			return true
+		case <-late.C:
+			return true
+		}
+	}
 }
 
 // look lets every rollout go on as far as it can now, the oldest first, and

@@ -162,6 +162,6 @@ func (c *Controller) send(ctx context.Context, n shoal.Notice, now time.Time) bo
 	if err := c.notices.remove(ctx, n.ID, rev); err != nil {
 		return errors.Is(err, fleetstore.ErrStale)
 	}
-	poke(c.work) // a rollout may wait for this
+	poke(c.asked) // a rollout may wait for this
 	return true
 }

@@ -216,13 +216,24 @@ func (c *Controller) keepHosts(ctx context.Context) {
 				}
 			})
 		}
-		for _, name := range c.hosts.takeDirty() {
+		names := c.hosts.takeDirty()
+		for _, name := range names {
 			queue <- name
 		}
 		close(queue)
 		group.Wait()
+		// While a whole fleet reports, each host does so several times in a row: what
+		// is stored a little later is stored less often, and answering goes first.
+		if !pause(ctx, min(time.Duration(len(names))*storeGap, storeMost)) {
+			return
+		}
 	}
 }
+
+const (
+	storeGap  = 100 * time.Microsecond // a host that was stored, before the next ones are
+	storeMost = time.Second
+)
 
 func (r *roster) takeDirty() []string {
 	r.mu.Lock()

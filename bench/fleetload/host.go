@@ -7,9 +7,11 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -27,11 +29,68 @@ type key struct {
 	csr     []byte
 }
 
-func newKey() (k key, err error) {
-	if k.private, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err == nil {
-		k.csr, err = x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, k.private)
+// kept are the key and the certificates of hosts, in a file so that another run
+// need not let them join again.
+type kept struct {
+	file string
+
+	mu    sync.Mutex
+	Key   []byte            `json:"key"`   // SEC 1
+	Certs map[string][]byte `json:"certs"` // DER, by host
+}
+
+func openKept(file string) (*kept, error) {
+	k := &kept{file: file, Certs: map[string][]byte{}}
+	text, err := os.ReadFile(file)
+	if file == "" || errors.Is(err, fs.ErrNotExist) {
+		return k, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(text, k)
 	}
 	return k, err
+}
+
+// save keeps what is there for another run.
+func (k *kept) save() error {
+	if k.file == "" {
+		return nil
+	}
+	text, err := json.Marshal(k)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(k.file, text, 0o600)
+}
+
+// key is the one that certificates are for, made when there is none.
+func (k *kept) key() (made key, err error) {
+	if len(k.Key) > 0 {
+		made.private, err = x509.ParseECPrivateKey(k.Key)
+	} else if made.private, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err == nil {
+		k.Key, err = x509.MarshalECPrivateKey(made.private)
+	}
+	if err == nil {
+		made.csr, err = x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, made.private)
+	}
+	return made, err
+}
+
+// certificate is that of a host, got when there is none.
+func (k *kept) certificate(host string, get func() ([]byte, error)) ([]byte, error) {
+	k.mu.Lock()
+	der := k.Certs[host]
+	k.mu.Unlock()
+	if der != nil {
+		return der, nil
+	}
+	der, err := get()
+	if err == nil {
+		k.mu.Lock()
+		k.Certs[host] = der
+		k.mu.Unlock()
+	}
+	return der, err
 }
 
 // host is one simulated agent.
@@ -48,6 +107,31 @@ type host struct {
 
 // newHost joins a host with a one-time token, as an agent does.
 func (l *load) newHost(ctx context.Context, name string, k key) (*host, error) {
+	der, err := l.kept.certificate(name, func() ([]byte, error) { return l.enroll(ctx, name, k) })
+	if err != nil {
+		return nil, err
+	}
+	cert := &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: k.private}
+	h := &host{name: name}
+	h.client, err = api.NewClient(api.ClientOptions{Servers: []string{l.server}, Anchor: l.anchor, Certificate: func() (*tls.Certificate, error) { return cert, nil }})
+	if err != nil {
+		return nil, err
+	}
+	var w shoal.Welcome
+	err = l.insist(ctx, func() (err error) {
+		w, err = h.client.Hello(ctx, shoal.Hello{Host: name, Datacenter: "dc" + name[len(name)-1:], Software: "fleetload", Instance: name, Clock: time.Now()})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	h.report = shoal.Report{Host: name, Session: w.Session, Free: 1 << 40}
+	h.version.Store("")
+	return h, l.insist(ctx, func() error { return h.tell(ctx, func(*shoal.Report) {}) })
+}
+
+// enroll gets a certificate for a one-time token.
+func (l *load) enroll(ctx context.Context, name string, k key) ([]byte, error) {
 	var secret string
 	var made shoal.Credentials
 	err := l.insist(ctx, func() (err error) {
@@ -68,23 +152,7 @@ func (l *load) newHost(ctx context.Context, name string, k key) (*host, error) {
 	if block == nil {
 		return nil, errors.New("the certificate is no PEM")
 	}
-	cert := &tls.Certificate{Certificate: [][]byte{block.Bytes}, PrivateKey: k.private}
-	h := &host{name: name}
-	h.client, err = api.NewClient(api.ClientOptions{Servers: []string{l.server}, Anchor: l.anchor, Certificate: func() (*tls.Certificate, error) { return cert, nil }})
-	if err != nil {
-		return nil, err
-	}
-	var w shoal.Welcome
-	err = l.insist(ctx, func() (err error) {
-		w, err = h.client.Hello(ctx, shoal.Hello{Host: name, Datacenter: "dc" + name[len(name)-1:], Software: "fleetload", Instance: name, Clock: time.Now()})
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	h.report = shoal.Report{Host: name, Session: w.Session, Free: 1 << 40}
-	h.version.Store("")
-	return h, l.insist(ctx, func() error { return h.tell(ctx, func(*shoal.Report) {}) })
+	return block.Bytes, nil
 }
 
 // insist calls again while no answer comes: the machine is shared, and ten

@@ -30,6 +30,7 @@ type load struct {
 	admin  *api.Client
 	out    io.Writer
 	hosts  []*host
+	kept   *kept
 	again  atomic.Int64  // calls that had to be made again
 	turns  chan struct{} // to connect
 }
@@ -65,7 +66,7 @@ func (l *load) run(ctx context.Context) error {
 	fmt.Fprintf(l.out, "memory of the server: %.0f MB, %.0f MB of it for the hosts, %.1f KB each\n", idle.memory/1e6, (idle.memory-before.memory)/1e6, (idle.memory-before.memory)/1e3/float64(len(l.hosts)))
 	fmt.Fprintf(l.out, "while nothing happens: %.2f %% of a core\n", 100*(idle.cpu-calm.cpu)/l.quiet.Seconds())
 	for i := range l.pushes {
-		if err := l.push(ctx, fmt.Sprint(i+1)); err != nil {
+		if err := l.push(ctx, fmt.Sprintf("%d.%d", time.Now().Unix(), i+1)); err != nil {
 			return err
 		}
 	}
@@ -83,7 +84,11 @@ func (l *load) told() bool {
 
 // join makes hosts of the fleet.
 func (l *load) join(ctx context.Context) error {
-	key, err := newKey()
+	var err error
+	if l.kept, err = openKept(l.keep); err != nil {
+		return err
+	}
+	key, err := l.kept.key()
 	if err != nil {
 		return err
 	}
@@ -96,7 +101,10 @@ func (l *load) join(ctx context.Context) error {
 			return err
 		})
 	}
-	return g.Wait()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return l.kept.save()
 }
 
 // await waits until something holds of all hosts.

@@ -36,7 +36,7 @@ type options struct {
 	hosts, pid        int
 	pushes            int
 	quiet             time.Duration
-	after             string
+	after, keep       string
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
@@ -50,6 +50,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	f.DurationVar(&o.quiet, "quiet", 10*time.Second, "how long to watch it while nothing happens")
 	f.IntVar(&o.pushes, "pushes", 3, "how many")
 	f.StringVar(&o.after, "after", "", "file to wait for before anything is measured: joining takes long, a machine that is quiet may be dear")
+	f.StringVar(&o.keep, "keep", "", "file that keeps the hosts' certificates for another run with the same server")
 	if err := f.Parse(args); err != nil {
 		return err
 	}

@@ -73,6 +73,15 @@ func ended(t *testing.T, c net.Conn, patience time.Duration) bool {
 	return !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
+func TestEnoughFiles(t *testing.T) {
+	if err := enoughFiles(10_000, 20_512); err != nil {
+		t.Error(err)
+	}
+	if err := enoughFiles(10_000, 20_000); err == nil {
+		t.Error("20,000 files are enough for 10,000 hosts")
+	}
+}
+
 // TestForgottenHost has the fleet forget a host that is connected to everybody:
 // its connections to server and hosts end while those of another host stay, and
 // it gets no new ones, also from a host that starts with no server there.

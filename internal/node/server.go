@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -279,9 +280,31 @@ func (s *server) run(ctx context.Context) (err error) {
 	})
 }
 
+// filesSpare is how many files a server needs beside those for its hosts.
+const filesSpare = 512
+
+// enoughFiles tells why the files that the process may have open are too few for
+// a fleet: a host has one connection while it waits for orders, and another one
+// for what it reports meanwhile.
+func enoughFiles(hosts int, limit uint64) error {
+	if want := uint64(2*hosts + filesSpare); limit < want {
+		return fmt.Errorf("%d open files are allowed, and %d hosts with two connections each need %d: raise the limit (LimitNOFILE of the unit, ulimit -n)", limit, hosts, want)
+	}
+	return nil
+}
+
 // tellReady says that the server serves once it does.
 func (s *server) tellReady(ctx context.Context) error {
 	err := s.firstToken(ctx)
+	if err == nil {
+		var limit syscall.Rlimit
+		// Go has raised it as far as it may. A server that cannot serve all is better than none.
+		if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) == nil {
+			if few := enoughFiles(s.control.Known(), uint64(limit.Cur)); few != nil {
+				s.Log.Error("the server cannot serve all of its hosts", "err", few)
+			}
+		}
+	}
 	if err == nil && s.Ready != nil {
 		s.Ready(s.started)
 	}

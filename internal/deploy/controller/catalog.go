@@ -174,6 +174,9 @@ func (c *Controller) Wanted() (names []string) {
 // Changes is a number that rises when Wanted or Releases may have changed.
 func (c *Controller) Changes() uint64 { return c.rollouts.changes() + c.releases.changes() }
 
+// Known is how many hosts the fleet has.
+func (c *Controller) Known() int { return c.hosts.table.size() }
+
 // Stopped tells whether all transfers of the fleet are.
 func (c *Controller) Stopped() bool { return c.stopped() }
 

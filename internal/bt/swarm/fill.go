@@ -205,7 +205,9 @@ func (s *state) unstick() {
 	}
 	for p := range s.peers {
 		if p.link.fetch.outstanding() == 0 {
-			s.ask(p) // what was to come after requests that were taken back
+			if p.pieces > 0 {
+				s.ask(p) // what was to come after requests that were taken back
+			}
 			continue
 		}
 		idle := s.now.Sub(time.Unix(0, p.link.fetch.progress.Load()))

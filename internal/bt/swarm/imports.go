@@ -37,6 +37,7 @@ type imports struct {
 	named   map[netip.AddrPort]bool // of our site, by a tracker or their address
 	lost    map[netip.AddrPort]bool // of those, who did not answer or broke off
 	claims  map[uint32]claim        // of others in our site
+	due     []int64                 // by piece: since when our site may take it, in Unix milliseconds; 0: it may not
 	told    []uint32                // what we last claimed
 	toldAt  time.Time
 	level   int       // 0: what is ours to import first; 1: all that we own; more: what others own, down to that rank
@@ -51,7 +52,7 @@ type imports struct {
 
 func newImports(n int, seed uint64) imports {
 	im := imports{
-		pick: picker.New(n, seed), sites: map[string]*site{},
+		pick: picker.New(n, seed), sites: map[string]*site{}, due: make([]int64, n),
 		named: map[netip.AddrPort]bool{}, lost: map[netip.AddrPort]bool{}, claims: map[uint32]claim{},
 	}
 	for i := range n {
@@ -88,12 +89,18 @@ func (im *imports) add(piece uint32, delta int) {
 // reconsider lets a piece be imported or not.
 func (s *state) reconsider(piece uint32) {
 	im := &s.imports
-	if len(im.sites) == 0 || !s.pick.Open(piece) || !s.importable(piece) {
+	if len(im.sites) == 0 || !s.pick.Open(piece) || s.near(piece) {
 		im.close(piece)
 		return
 	}
 	rank, ours := s.turn(piece)
-	if !ours {
+	switch {
+	case rank < 0 || !ours:
+		im.due[piece] = 0
+	case im.due[piece] == 0:
+		im.due[piece] = s.now.UnixMilli()
+	}
+	if !ours || !s.importable(piece) {
 		im.close(piece)
 		return
 	}
@@ -109,18 +116,21 @@ func (s *state) review() {
 	}
 }
 
-// importable tells whether a missing piece is ours to bring in, once it is our
-// site's turn.
+// importable tells whether a missing piece is ours to bring in, when it is our
+// site's turn. Its owner has some time from then on before others take it, however
+// long these have had nothing to do: else they would begin it at the same moment.
 func (s *state) importable(piece uint32) bool {
 	im := &s.imports
-	if s.near(piece) {
-		return false
-	}
 	if c, is := im.claims[piece]; is && s.now.Before(c.until) {
 		return false
 	}
 	if im.table != nil && !im.table.Owns(piece) {
-		return im.level > 1 && owner.Rank(im.table.Self(), im.table.Members(), piece) < im.level
+		if im.level < 2 {
+			return false
+		}
+		rank := owner.Rank(im.table.Self(), im.table.Members(), piece)
+		wait := time.Duration(rank) * takeOver
+		return rank < im.level && im.due[piece] > 0 && s.now.Sub(time.UnixMilli(im.due[piece])) >= wait
 	}
 	return true
 }

@@ -116,3 +116,31 @@ func TestPace(t *testing.T) {
 		t.Errorf("%+v", p.site.pace)
 	}
 }
+
+// TestOwnerGoesFirst: a piece that turns up is left to its owner for a while, even by
+// who has had nothing to do for long.
+func TestOwnerGoesFirst(t *testing.T) {
+	s := still(t, 64)
+	self, other := owner.Key(1), owner.Key(2)
+	s.imports.table = owner.NewTable(self, 64)
+	s.imports.table.Set([]owner.Key{other})
+	s.imports.sites = map[string]*site{"there": {Site: owner.Site{Key: owner.SiteKey("there")}, has: make([]uint16, 64), got: 1}}
+	piece := uint32(0)
+	for s.imports.table.Owns(piece) {
+		piece++
+	}
+	s.imports.level = 5
+	s.review()
+	s.imports.sites["there"].tell(piece, 1, s.now)
+	for _, c := range []struct {
+		after time.Duration
+		want  bool
+	}{{0, false}, {takeOver - time.Millisecond, false}, {takeOver, true}} {
+		start := s.now
+		s.now = s.now.Add(c.after)
+		if s.reconsider(piece); s.imports.pick.Open(piece) != c.want {
+			t.Errorf("after %v: want %v", c.after, c.want)
+		}
+		s.now = start
+	}
+}

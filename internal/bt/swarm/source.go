@@ -14,6 +14,7 @@ import (
 // that a piece has spread. Stock peers see a normal seed.
 type source struct {
 	order []uint32 // pieces not yet offered, in random order
+	back  []uint32 // pieces whose offer came to nothing, to be offered when there are no others
 	out   []bool   // by piece: sent to somebody, or seen elsewhere
 	left  int      // pieces that are not out
 	// spurned are pieces that a peer has let lie for a whole turn: others see them first.
@@ -41,6 +42,15 @@ func newSource(n int, seed uint64) *source {
 // next takes a piece to offer to a peer; false when all are out or on offer, or
 // the peer has just let them lie.
 func (src *source) next(p *peer, now time.Time) (uint32, bool) {
+	if piece, ok := src.take(p, now); ok || len(src.back) == 0 {
+		return piece, ok
+	}
+	slices.Reverse(src.back) // the first in line is the last in order
+	src.order, src.back = append(src.back, src.order...), nil
+	return src.take(p, now)
+}
+
+func (src *source) take(p *peer, now time.Time) (uint32, bool) {
 	for i := len(src.order) - 1; i >= 0; i-- {
 		piece := src.order[i]
 		if no := src.spurned[piece]; no.by == p && now.Before(no.until) && !src.out[piece] {
@@ -59,7 +69,7 @@ func (src *source) next(p *peer, now time.Time) (uint32, bool) {
 // take it may have a reason, and shall see others first.
 func (src *source) putBack(piece uint32) {
 	if !src.out[piece] {
-		src.order = slices.Insert(src.order, 0, piece)
+		src.back = append(src.back, piece)
 	}
 }
 

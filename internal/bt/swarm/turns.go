@@ -18,7 +18,7 @@ const (
 	turnSlots  = 4                      // peers that may ask at a time
 	siteSlots  = 1                      // the same, for each other site
 	mostTurns  = 64                     // the same, slow ones included
-	turnPieces = 2                      // pieces of one turn when others wait
+	turnPieces = 2                      // pieces of one turn when others wait, of the full length
 	turnAlone  = 64 << 20               // bytes of one turn when nobody waits
 	turnIdle   = 100 * time.Millisecond // and three round trips: an unused licence does not hold its slot longer
 	turnRemind = 500 * time.Millisecond // then the peer is told again that we have time for it
@@ -112,6 +112,7 @@ func (p *peer) busy(now time.Time) (pieces int, slow bool) {
 // turns gives slots to shoal peers.
 func (s *state) turns() {
 	s.freed = false
+	short := s.piecesOf(turnPieces * s.o.Info.PieceLength)
 	for p := range s.peers {
 		if p.shoalID == 0 {
 			continue
@@ -122,7 +123,7 @@ func (s *state) turns() {
 		t := choker.Turn{ // half of a long turn (turnAlone) used up is time for the next
 			Wants:  wants && (p.credit < max(1, p.turn/2) || s.now.Sub(p.turnAt) > turnRemind),
 			Busy:   fresh || owed > 0,
-			Ending: p.credit == 0 && owed <= 1 || p.turn > turnPieces && p.credit < p.turn/2,
+			Ending: p.credit == 0 && owed <= 1 || p.turn > short && p.credit < p.turn/2,
 			Slow:   slow,
 			Has:    p.has.Count(), Last: p.turnAt,
 		}
@@ -159,14 +160,21 @@ func (s *state) giveTurns(q *queue, slots int) {
 // share is how many pieces a peer may begin in one turn: a few when others
 // wait, but no less than are under way in a few round trips.
 func (s *state) share(p *peer, crowded bool) int {
-	bytes, least := int64(turnAlone), turnPieces
+	bytes, least := int64(turnAlone), int64(turnPieces)
 	if p.site != nil {
 		least = 1
 	}
 	if crowded {
 		bytes = int64(s.sums.upRate.rate * 4 * p.rtt.Seconds() / turnSlots)
 	}
-	return max(least, int(bytes/s.o.Info.PieceLength))
+	return s.piecesOf(max(least*s.o.Info.PieceLength, bytes))
+}
+
+// piecesOf is how many pieces that many bytes are. Where every small file is one
+// (v2) they are shorter than the piece length.
+func (s *state) piecesOf(bytes int64) int {
+	mean := s.o.Info.ContentLength() / int64(s.o.Info.NumPieces())
+	return int(bytes / max(1, mean))
 }
 
 func (s *state) giveTurn(p *peer, pieces int) {

@@ -123,11 +123,7 @@ func (o Options) withDefaults() Options {
 		o.SyncEvery = defaultSyncEvery
 	}
 	if o.OpenFiles <= 0 {
-		o.OpenFiles = defaultOpenFiles
-		var limit syscall.Rlimit
-		if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) == nil {
-			o.OpenFiles = int(max(16, min(uint64(o.OpenFiles), uint64(limit.Cur)/4)))
-		}
+		o.OpenFiles = int(max(16, min(defaultOpenFiles, descriptors()/4)))
 	}
 	if o.Threads <= 0 {
 		o.Threads = runtime.GOMAXPROCS(0)
@@ -136,6 +132,15 @@ func (o Options) withDefaults() Options {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	return o
+}
+
+// descriptors is how many a process may have.
+func descriptors() uint64 {
+	var limit syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
+		return 4 * defaultOpenFiles
+	}
+	return uint64(limit.Cur)
 }
 
 // sideName names a file of ours beside the content: hidden, after the content,

@@ -12,8 +12,17 @@ import (
 
 var errClosed = fmt.Errorf("storage: %w", os.ErrClosed)
 
-// openFolders bounds the folder handles that are kept.
-const openFolders = 64
+// Folder handles that are kept, each of two descriptors. Pieces come and go in random order, and to
+// walk to a folder anew takes longer than to open a file in it.
+const (
+	leastOpenFolders = 64
+	mostOpenFolders  = 1024
+)
+
+// openFolders is how many are kept where a process may have that many descriptors.
+func openFolders(descriptors uint64) int {
+	return int(max(leastOpenFolders, min(descriptors/64, mostOpenFolders)))
+}
 
 // folderHandle is an open folder: as an os.Root, and as the descriptor of the
 // same folder for the calls that are made for every file.
@@ -43,7 +52,7 @@ type tree struct {
 }
 
 func newTree(dir string, lay *layout) *tree {
-	return &tree{dir: dir, lay: lay, folders: newPool[*folderHandle](openFolders)}
+	return &tree{dir: dir, lay: lay, folders: newPool[*folderHandle](openFolders(descriptors()))}
 }
 
 func (t *tree) close() { t.folders.close() }

@@ -2,7 +2,7 @@ package metainfo
 
 import (
 	"iter"
-	"sort"
+	"slices"
 	"strings"
 )
 
@@ -73,6 +73,7 @@ type Info struct {
 	length  int64   // of piece space
 	content int64   // without padding
 	solid   []int32 // the files that have bytes, in order
+	ends    []int64 // of those, where each ends: to be searched, which is done for every block
 	pieces  []byte  // v1: 20 bytes a piece
 }
 
@@ -147,7 +148,8 @@ func (i *Info) solidFile(n int) *File { return &i.Files[i.solid[n]] }
 // firstEndingBehind is the index in solid of the first file whose end lies
 // behind off, len(solid) if none does.
 func (i *Info) firstEndingBehind(off int64) int {
-	return sort.Search(len(i.solid), func(n int) bool { return i.solidFile(n).end() > off })
+	n, _ := slices.BinarySearch(i.ends, off+1)
+	return n
 }
 
 // Segment is a run of piece space inside of one file, or of padding.

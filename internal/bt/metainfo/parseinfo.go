@@ -202,9 +202,9 @@ func (i *Info) addUp() error {
 		return &KeyError{"info", fmt.Sprintf("%d files are more than the limit of %d", len(i.Files), MaxFiles)}
 	}
 	for n := range i.Files {
-		if i.Files[n].Length > 0 {
-			i.solid = append(i.solid, int32(n))
-			i.content += i.Files[n].Length
+		if f := &i.Files[n]; f.Length > 0 {
+			i.solid, i.ends = append(i.solid, int32(n)), append(i.ends, f.end())
+			i.content += f.Length
 		}
 	}
 	if i.content == 0 {

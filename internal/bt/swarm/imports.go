@@ -37,8 +37,8 @@ type imports struct {
 	named   map[netip.AddrPort]bool // of our site, by a tracker or their address
 	lost    map[netip.AddrPort]bool // of those, who did not answer or broke off
 	claims  map[uint32]claim        // of others in our site
-	due     []int64                 // by piece: since when our site may take it, in Unix milliseconds; 0: it may not
-	told    []uint32                // what we last claimed
+	due     due
+	told    []uint32 // what we last claimed
 	toldAt  time.Time
 	level   int       // 0: what is ours to import first; 1: all that we own; more: what others own, down to that rank
 	idle    time.Time // since when there is nothing to import; zero: there is
@@ -50,9 +50,15 @@ type imports struct {
 	stale   bool // who belongs to our site may have changed
 }
 
+// due tells since when our site may take pieces.
+type due struct {
+	since []int64 // by piece, in Unix milliseconds; 0: it may not
+	shown bool    // somebody elsewhere shows that it has everything
+}
+
 func newImports(n int, seed uint64) imports {
 	im := imports{
-		pick: picker.New(n, seed), sites: map[string]*site{}, due: make([]int64, n),
+		pick: picker.New(n, seed), sites: map[string]*site{}, due: due{since: make([]int64, n)},
 		named: map[netip.AddrPort]bool{}, lost: map[netip.AddrPort]bool{}, claims: map[uint32]claim{},
 	}
 	for i := range n {
@@ -95,10 +101,10 @@ func (s *state) reconsider(piece uint32) {
 	}
 	rank, ours := s.turn(piece)
 	switch {
-	case rank < 0 || !ours:
-		im.due[piece] = 0
-	case im.due[piece] == 0:
-		im.due[piece] = s.now.UnixMilli()
+	case rank < 0 || !ours || im.pick.Avail(piece) == 0 && !im.due.shown: // a source may hide what it has
+		im.due.since[piece] = 0
+	case im.due.since[piece] == 0:
+		im.due.since[piece] = s.now.UnixMilli()
 	}
 	if !ours || !s.importable(piece) {
 		im.close(piece)
@@ -130,7 +136,7 @@ func (s *state) importable(piece uint32) bool {
 		}
 		rank := owner.Rank(im.table.Self(), im.table.Members(), piece)
 		wait := time.Duration(rank) * takeOver
-		return rank < im.level && im.due[piece] > 0 && s.now.Sub(time.UnixMilli(im.due[piece])) >= wait
+		return rank < im.level && im.due.since[piece] > 0 && s.now.Sub(time.UnixMilli(im.due.since[piece])) >= wait
 	}
 	return true
 }

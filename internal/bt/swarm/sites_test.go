@@ -131,7 +131,9 @@ func TestOwnerGoesFirst(t *testing.T) {
 	}
 	s.imports.level = 5
 	s.review()
-	s.imports.sites["there"].tell(piece, 1, s.now)
+	there := s.meet(t)
+	there.site = s.imports.sites["there"]
+	s.count(there, piece, 1)
 	for _, c := range []struct {
 		after time.Duration
 		want  bool

@@ -17,6 +17,10 @@ const maxWays = 4
 func (s *state) rankSites() {
 	im := &s.imports
 	im.order = slices.Collect(maps.Values(im.sites))
+	im.due.shown = false
+	for p := range s.peers {
+		im.due.shown = im.due.shown || p.site != nil && p.seed()
+	}
 	places := make([]topology.Place, 0, len(im.order)+1)
 	lacking := false
 	for _, at := range im.order {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -155,7 +156,8 @@ func (f fleet) reaches(t *testing.T, id uint64, phase string) shoal.Progress {
 			return p
 		}
 		if a.so() > 2*patience {
-			t.Fatalf("rollout %d is %s, want %s: %+v", id, p.Phase, phase, p.Members)
+			text, err := json.Marshal(p.Members)
+			t.Fatalf("rollout %d is %s, want %s: %s, %v", id, p.Phase, phase, text, err)
 		}
 	}
 }

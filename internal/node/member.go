@@ -53,7 +53,7 @@ func (s *share) join(disk *storage.Disk, hashes *metainfo.Hashes, have, want *bi
 		Info: s.meta.Info, Hashes: hashes, Store: disk, Have: have, Want: want, Written: written(disk),
 		PeerID: s.p.id, ListenPort: s.p.in.addrPort().Port(), MaxPeers: s.p.MaxPeers,
 		Up: up, Down: down, Limits: limits,
-		WebSeeds: s.meta.WebSeeds, Client: clientName, Dial: s.p.dial, NoSpace: storage.ErrNoSpace, Budget: s.p.budget, Places: s.p.places, Log: s.log,
+		WebSeeds: s.meta.WebSeeds, Client: clientName, Members: s.p.Secure != nil, Dial: s.p.dial, NoSpace: storage.ErrNoSpace, Budget: s.p.budget, Places: s.p.places, Log: s.log,
 	})
 	if err != nil {
 		return nil, err

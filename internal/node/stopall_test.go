@@ -85,7 +85,7 @@ func TestStopAll(t *testing.T) {
 			t.Errorf("web-%d has staged it", n)
 		}
 	}
-	must(t, f.admin.Start(t.Context()))
+	wait(t, func() bool { return f.admin.Start(t.Context()) == nil })
 	f.reaches(t, id, "done")
 	for n, root := range roots {
 		same, err := os.ReadFile(filepath.Join(root, "web/current/data/bulk"))

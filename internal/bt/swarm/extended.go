@@ -32,7 +32,7 @@ func (l *link) parseExtended(payload []byte) (event, error) {
 		return extHandshake{l.p, h}, err
 	case ourPex:
 		x, err := wire.ParsePex(body)
-		if err != nil || l.t.o.Info.Private {
+		if err != nil || !l.t.o.gossips() {
 			return nil, err
 		}
 		addrs := make([]netip.AddrPort, 0, len(x.Added))
@@ -137,7 +137,7 @@ func (s *state) sayExtended(p *peer) {
 			Source: s.source != nil, DC: s.conn.place.Datacenter, Net: s.conn.place.Rack,
 		}
 	}
-	if !s.o.Info.Private {
+	if s.o.gossips() {
 		h.M[wire.ExtPex] = ourPex
 	}
 	p.send(func(b []byte) []byte { return wire.AppendExtended(b, wire.ExtHandshakeID, h.Encode()) })
@@ -163,10 +163,15 @@ func (e metadataAsked) apply(s *state) {
 	e.p.send(func(b []byte) []byte { return wire.AppendExtended(b, id, m.Encode()) })
 }
 
+// gossips tells whether peers may be learnt from each other. BEP 27 keeps them
+// to the trackers of a private release, which know who is let in; where each
+// connection proves that itself, whoever is told of can only be a member.
+func (o *Options) gossips() bool { return !o.Info.Private || o.Members }
+
 // sharePeers tells a peer, once a minute, who else is here (BEP 11).
 func (s *state) sharePeers(p *peer) {
 	id, ok := p.ext.ID(wire.ExtPex)
-	if !ok || s.o.Info.Private {
+	if !ok || !s.o.gossips() {
 		return
 	}
 	var x wire.Pex

@@ -15,9 +15,10 @@ import (
 
 // TestPrivate: peers of a private release come from its trackers only (BEP 27).
 // A peer that tells of others is not asked to, and not believed if it does; in a
-// public swarm it is both.
+// public swarm, and among members of a fleet, it is both.
 func TestPrivate(t *testing.T) {
-	for _, private := range []bool{true, false} {
+	for _, c := range []struct{ private, members bool }{{true, false}, {false, false}, {true, true}} {
+		private, silent := c.private, c.private && !c.members
 		r := newRelease(t, 100_000, 64<<10)
 		if private {
 			raw := append(bytes.TrimSuffix(r.info.Raw, []byte("e")), "7:privatei1ee"...)
@@ -30,18 +31,18 @@ func TestPrivate(t *testing.T) {
 			}
 			r.info = info
 		}
-		h := startHost(t, r, "host", false, nil)
-		c, offered := gossip(t, h, r, netip.MustParseAddrPort("127.0.0.2:1"))
-		if offered == private {
-			t.Errorf("private %v: peer exchange offered: %v", private, offered)
+		h := startHost(t, r, "host", false, func(o *Options) { o.Members = c.members })
+		conn, offered := gossip(t, h, r, netip.MustParseAddrPort("127.0.0.2:1"))
+		if offered == silent {
+			t.Errorf("%+v: peer exchange offered: %v", c, offered)
 		}
 		// What comes behind it has been heard when the swarm knows its sender's next word.
-		if _, err := c.Write(wire.AppendID(nil, wire.HaveAll)); err != nil {
+		if _, err := conn.Write(wire.AppendID(nil, wire.HaveAll)); err != nil {
 			t.Fatal(err)
 		}
 		waitFor(t, "the seed to be seen", func() bool { return h.Stats().Seeds == 1 })
-		waitFor(t, "what is known to settle", func() bool { return (h.Stats().Known > 0) != private })
-		c.Close()
+		waitFor(t, "what is known to settle", func() bool { return (h.Stats().Known > 0) != silent })
+		conn.Close()
 		h.stop()
 	}
 }

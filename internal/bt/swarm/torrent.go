@@ -65,7 +65,10 @@ type Options struct {
 	MaxPeers   int              // 0: 80
 	WebSeeds   []string
 	Client     string // name and version told to peers
-	Places     Places // nil: no place is known
+	// Members says that every connection is to a member of one fleet, which is
+	// proven: they tell each other of peers though the release is private.
+	Members bool
+	Places  Places // nil: no place is known
 	// Limits are the chains that hold for peers in a place; nil: Up and Down for all.
 	Limits func(topology.Place) (up, down rate.Chain)
 	// Dial opens a connection; nil: TCP. NoSpace tells a full disk from other

@@ -18,7 +18,7 @@ const (
 	turnSlots  = 4                      // peers that may ask at a time
 	siteSlots  = 1                      // the same, for each other site
 	mostTurns  = 64                     // the same, slow ones included
-	turnPieces = 2                      // pieces of one turn when others wait, of the full length
+	turnPieces = 2                      // pieces of one turn when others wait
 	turnAlone  = 64 << 20               // bytes of one turn when nobody waits
 	turnIdle   = 100 * time.Millisecond // and three round trips: an unused licence does not hold its slot longer
 	turnRemind = 500 * time.Millisecond // then the peer is told again that we have time for it
@@ -112,7 +112,7 @@ func (p *peer) busy(now time.Time) (pieces int, slow bool) {
 // turns gives slots to shoal peers.
 func (s *state) turns() {
 	s.freed = false
-	short := s.piecesOf(turnPieces * s.o.Info.PieceLength)
+	short := s.piecesOf(turnPieces * s.o.Info.PieceLength) // what is not longer is used up before the next
 	for p := range s.peers {
 		if p.shoalID == 0 {
 			continue
@@ -160,14 +160,14 @@ func (s *state) giveTurns(q *queue, slots int) {
 // share is how many pieces a peer may begin in one turn: a few when others
 // wait, but no less than are under way in a few round trips.
 func (s *state) share(p *peer, crowded bool) int {
-	bytes, least := int64(turnAlone), int64(turnPieces)
+	bytes, least := int64(turnAlone), turnPieces
 	if p.site != nil {
 		least = 1
 	}
 	if crowded {
 		bytes = int64(s.sums.upRate.rate * 4 * p.rtt.Seconds() / turnSlots)
 	}
-	return s.piecesOf(max(least*s.o.Info.PieceLength, bytes))
+	return max(least, s.piecesOf(bytes))
 }
 
 // piecesOf is how many pieces that many bytes are. Where every small file is one

@@ -278,7 +278,7 @@ func (m *machines) ran(versions ...string) {
 func TestClusterKilled(t *testing.T) {
 	r := newTrio(t)
 	first := newRelease(t, metainfo.Hybrid)
-	m := r.machines(3, first.meta.Info.ContentLength()/10)
+	m := r.machines(3, first.meta.Info.ContentLength()/15)
 	leave := r.register(t, first, "1")
 	member := r.member(t)
 	count := func(id uint64, status string, n int) {
@@ -289,34 +289,32 @@ func TestClusterKilled(t *testing.T) {
 			return p.Counts[status] == n
 		})
 	}
-	fetching := func(id uint64) {
+	// What a host is at, servers tell each other only every five seconds.
+	fetching := func(id uint64, peers int) {
 		t.Helper()
+		begun := map[string]bool{}
 		wait(t, func() bool {
 			p, err := r.admin.Rollout(t.Context(), id)
 			must(t, err)
-			n := 0
 			for _, m := range p.Members {
-				if m.Work != nil && m.Work.Step == shoal.StepFetch && m.Work.Done > 0 {
-					n++
+				if w := m.Work; m.Status == "staged" || w != nil && w.Step == shoal.StepFetch && w.Peers >= peers {
+					begun[m.Host] = true
 				}
 			}
-			return n == 3
+			return len(begun) == 3
 		})
 	}
 
 	id := r.push(t, "1", func(w *shoal.Rollout) {
-		w.StartAt, w.StageOnly = time.Now().Add(3*time.Second), true
+		w.StageOnly = true
 		var err error
 		w.Waves, err = shoal.ParseWaves("canary=1 soak=4s, 100%", shoal.Wave{})
 		must(t, err)
 	})
-	r.reaches(t, id, "queued")
-	r.killLeader("queued")
-	fetching(id)
-
-	r.kill(slices.Collect(maps.Keys(r.runs))...) // one is dead already
+	fetching(id, 6) // each other, the servers and who pushed
+	r.kill("s1", "s2", "s3")
 	for _, root := range m.roots {
-		wait(t, func() bool { _, err := os.Stat(filepath.Join(root, "web/releases/1")); return err == nil })
+		waitFor(t, 6*patience, func() bool { _, err := os.Stat(filepath.Join(root, "web/releases/1")); return err == nil })
 		if _, err := os.Lstat(filepath.Join(root, "web/current")); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("nobody ordered it, and it is live: %v", err)
 		}
@@ -367,12 +365,14 @@ func TestClusterKilled(t *testing.T) {
 	m.set("2", "web-0", "web-1")
 	m.set("1", "web-2")
 	id = r.push(t, "2", func(w *shoal.Rollout) {
-		w.Limits.OnBreach = shoal.BreachRollback
+		w.StartAt, w.Limits.OnBreach = time.Now().Add(3*time.Second), shoal.BreachRollback
 		var err error
 		w.Waves, err = shoal.ParseWaves("100%", shoal.Wave{})
 		must(t, err)
 	})
-	fetching(id)
+	r.reaches(t, id, "queued")
+	r.killLeader("queued")
+	fetching(id, 1)
 	r.killLeader("staging")
 	count(id, "live", 1)
 	r.killLeader("some switch, and one is live")

@@ -297,9 +297,14 @@ func TestStrangers(t *testing.T) {
 
 func wait(t *testing.T, ok func() bool) {
 	t.Helper()
+	waitFor(t, 2*patience, ok)
+}
+
+func waitFor(t *testing.T, limit time.Duration, ok func() bool) {
+	t.Helper()
 	for a := newAwake(); !ok(); time.Sleep(20 * time.Millisecond) {
-		if a.so() > 2*patience {
-			t.Fatal("it does not happen")
+		if a.so() > limit {
+			t.Fatalf("it does not happen within %s", limit)
 		}
 	}
 }

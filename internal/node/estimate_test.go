@@ -43,7 +43,7 @@ datacenters: [{name: fra, cidrs: [10.1.0.0/16]}, {name: nyc, cidrs: [10.2.0.0/16
 	if p := e.plan(t.Context(), later, now); p.By != shoal.BySimulation || p.End.Before(later.Rollout.StartAt) {
 		t.Errorf("a push of tomorrow: %+v", p)
 	}
-	_ = e.plan(t.Context(), input("nyc", 4), now)
+	p = e.plan(t.Context(), input("nyc", 4), now)
 	gone, cancel := context.WithCancelCause(t.Context())
 	cancel(fmt.Errorf("nobody asks any more"))
 	if again := e.plan(t.Context(), input("nyc", 4), now.Add(time.Second)); again.Time != p.Time || again.By != p.By {

@@ -136,6 +136,9 @@ func TestClusterLosesServer(t *testing.T) {
 		if err != nil { // whether it was stored is not known: look
 			e, err := a.Get(ctx, fleetstore.Fleet, "n")
 			if err != nil && !errors.Is(err, fleetstore.ErrNone) {
+				if ctx.Err() != nil {
+					t.Fatalf("the cluster does not answer after the loss of a server: %v", err)
+				}
 				time.Sleep(50 * time.Millisecond)
 				continue
 			}

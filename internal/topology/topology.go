@@ -268,27 +268,37 @@ func (m *Map) Way(a, b Place) Way {
 	return Way{l.Cost, Between(m.Complete(a), m.Complete(b)) == OtherRegion}
 }
 
-// Ways are the distinct ways between data centres, the cheapest first. There is
-// always one.
-func (m *Map) Ways() []Way {
+// Ways are distinct ways, the cheapest first.
+type Ways []Way
+
+// Add puts a way in, if it is not there yet.
+func (ws *Ways) Add(w Way) {
+	if at, is := slices.BinarySearchFunc(*ws, w, Way.Compare); !is {
+		*ws = slices.Insert(*ws, at, w)
+	}
+}
+
+// Rank is how many of them are cheaper than a way.
+func (ws Ways) Rank(w Way) int {
+	n, _ := slices.BinarySearchFunc(ws, w, Way.Compare)
+	return n
+}
+
+// Ways are those between data centres. There is always one.
+func (m *Map) Ways() Ways {
 	if m == nil {
-		return []Way{{Cost: defaultCost, Abroad: true}}
+		return Ways{{Cost: defaultCost, Abroad: true}}
 	}
-	ways := []Way{{m.defaults.Cost, true}}
-	add := func(w Way) {
-		if at, is := slices.BinarySearchFunc(ways, w, Way.Compare); !is {
-			ways = slices.Insert(ways, at, w)
-		}
-	}
+	ways := Ways{{m.defaults.Cost, true}}
 	regions := map[string]bool{}
 	for _, dc := range m.datacenters {
 		if regions[dc.Region] && dc.Region != "" {
-			add(Way{m.defaults.Cost, false})
+			ways.Add(Way{m.defaults.Cost, false})
 		}
 		regions[dc.Region] = true
 	}
 	for _, l := range m.links {
-		add(m.Way(Place{Datacenter: l.A}, Place{Datacenter: l.B}))
+		ways.Add(m.Way(Place{Datacenter: l.A}, Place{Datacenter: l.B}))
 	}
 	return ways
 }

@@ -40,20 +40,17 @@ func (s *state) rankSites() {
 // rankWays tells for each two places how dear the way between them is: 0 for the
 // cheapest of all ways, 1 for the next.
 func rankWays(places []topology.Place, way func(a, b topology.Place) topology.Way) [][]int {
-	var ways []topology.Way // distinct, the cheapest first
+	var ways topology.Ways
+	for i, a := range places {
+		for _, b := range places[:i] {
+			ways.Add(way(a, b))
+		}
+	}
 	dear := make([][]int, len(places))
 	for i, a := range places {
 		dear[i] = make([]int, len(places))
-		for _, b := range places[:i] {
-			if at, is := slices.BinarySearchFunc(ways, way(a, b), topology.Way.Compare); !is {
-				ways = slices.Insert(ways, at, way(a, b))
-			}
-		}
-	}
-	for i, a := range places {
 		for j, b := range places[:i] {
-			at, _ := slices.BinarySearchFunc(ways, way(a, b), topology.Way.Compare)
-			dear[i][j] = min(at, maxWays-1)
+			dear[i][j] = min(ways.Rank(way(a, b)), maxWays-1)
 			dear[j][i] = dear[i][j]
 		}
 	}

@@ -10,8 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -159,8 +159,7 @@ func (t *Tracker) storeOptions() peerstore.Options {
 	if ways := t.o.Topology.Ways(); len(ways) > 1 {
 		o.Dear = func(a, b string) byte {
 			way := t.o.Topology.Way(topology.Place{Datacenter: a}, topology.Place{Datacenter: b})
-			at, _ := slices.BinarySearchFunc(ways, way, topology.Way.Compare)
-			return byte(min(at, 255))
+			return byte(min(ways.Rank(way), math.MaxUint8))
 		}
 	}
 	if t.catalog != nil {

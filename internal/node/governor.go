@@ -73,7 +73,7 @@ func others(work, all uint64, own time.Duration) float64 {
 	return min(1, max(0, float64(work)-own.Seconds()*100)/float64(all))
 }
 
-// ownCPU is the CPU time of this process so far.
+// ownCPU is the CPU time of this process so far, in user space and in the kernel.
 func ownCPU() time.Duration {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"runtime"
-	"syscall"
 	"time"
 )
 
@@ -30,14 +29,14 @@ func fitProcessors(ctx context.Context) {
 	tick := time.NewTicker(usageEvery)
 	defer tick.Stop()
 	fit := processors{all: all, now: all}
-	last, at := cpuTime(), time.Now()
+	last, at := ownCPU(), time.Now()
 	for {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
 		}
-		used, now := cpuTime(), time.Now()
+		used, now := ownCPU(), time.Now()
 		if n, changed := fit.step((used - last).Seconds() / now.Sub(at).Seconds()); changed {
 			runtime.GOMAXPROCS(n)
 		}
@@ -65,13 +64,4 @@ func (p *processors) step(usage float64) (n int, changed bool) {
 		}
 	}
 	return p.now, p.now != before
-}
-
-// cpuTime is what the process has used, in user space and in the kernel.
-func cpuTime() time.Duration {
-	var u syscall.Rusage
-	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

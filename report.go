@@ -133,3 +133,6 @@ const (
 	CauseNoPiece     Cause = "no-piece"    // peers are there, but none has what is missing
 	CauseUnreachable Cause = "unreachable" // others cannot connect to it
 )
+
+// Bars tells that a host can do nothing more before its operator has helped.
+func (c Cause) Bars() bool { return c == CauseNoSpace || c == CauseNoAccess }

@@ -75,7 +75,7 @@ func (d *decider) blame(w Why) Why {
 		a := d.hosts[m.Host].Report.App(d.s.Rollout.App)
 		what := ""
 		switch f := a.Failure; {
-		case a.Work != nil && barred(a.Work.Cause):
+		case a.Work != nil && a.Work.Cause.Bars():
 			what = working(a.Work, d.hosts[m.Host]).What
 		case f != nil && f.Order.Rollout == d.s.Rollout.ID:
 			what = f.Reason

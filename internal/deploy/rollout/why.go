@@ -58,7 +58,7 @@ func (e *explainer) explain() Why {
 	}
 	switch e.m.Status {
 	case HostLive:
-		if w := e.report.Work; w != nil && barred(w.Cause) && e.h.Online(e.now) {
+		if w := e.report.Work; w != nil && w.Cause.Bars() && e.h.Online(e.now) {
 			why := working(w, e.h)
 			why.What = "it runs " + e.s.Rollout.Name() + ", and could take no other order: " + why.What
 			return why
@@ -171,9 +171,6 @@ const (
 	makeRoom  = "make room; it goes on by itself"
 	letAccess = "let the agent's user read and write there (owner, mode, a file system that is mounted read-only); it goes on by itself"
 )
-
-// barred tells that a host can do nothing more before its operator has helped.
-func barred(c shoal.Cause) bool { return c == shoal.CauseNoSpace || c == shoal.CauseNoAccess }
 
 func stageRemedy(f *shoal.Failure) string {
 	switch {

@@ -90,7 +90,7 @@ func runsText(r shoal.Report) string {
 			text += " (unwell)"
 		}
 		switch f, w := a.Failure, a.Work; {
-		case w != nil && (w.Cause == shoal.CauseNoSpace || w.Cause == shoal.CauseNoAccess):
+		case w != nil && w.Cause.Bars():
 			text += fmt.Sprintf(" (%s: %s)", w.Step, w.Cause)
 		case f != nil:
 			text += fmt.Sprintf(" (%s failed%s)", f.Step, colon(string(f.Cause)))

@@ -229,14 +229,9 @@ func (o *Options) small(s Scale, bound time.Duration) fleet.Options {
 			at = append(at, site.Name)
 		}
 	}
-	regions := map[string]string{}
-	for _, dc := range o.Topology.Datacenters() {
-		regions[dc.Name] = dc.Region
-	}
 	latency := func(from, to string) time.Duration {
-		a, b := topology.Place{Datacenter: from, Region: regions[from]}, topology.Place{Datacenter: to, Region: regions[to]}
 		real := HomeLatency
-		switch topology.Between(a, b) {
+		switch topology.Between(o.Topology.Complete(topology.Place{Datacenter: from}), o.Topology.Complete(topology.Place{Datacenter: to})) {
 		case topology.SameRegion:
 			real = cmp.Or(o.Latency, NearLatency)
 		case topology.OtherRegion:

@@ -25,7 +25,7 @@ import (
 // fleet that nobody rotates it in; a pusher needs one for as long as its push.
 const (
 	authorityLife = 20 * 365 * 24 * time.Hour
-	HostLife      = 30 * 24 * time.Hour
+	hostLife      = 30 * 24 * time.Hour
 	serverLife    = 30 * 24 * time.Hour
 	pusherLife    = 24 * time.Hour
 	// backdate is how far a clock may be behind before it takes a new
@@ -125,7 +125,7 @@ func (a *Authority) Pool() *x509.CertPool {
 // DER). Of the request only the key is taken. It serves both ends of a
 // connection, but not a connection to a name of DNS.
 func (a *Authority) Issue(k Kind, name string, csr []byte, now time.Time) (shoal.Credentials, error) {
-	life := HostLife
+	life := hostLife
 	switch k {
 	case Host:
 	case Pusher:

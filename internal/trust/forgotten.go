@@ -109,7 +109,7 @@ func (f *Forgotten) take(list []shoal.ForgottenHost, now time.Time) (news bool) 
 
 // Past tells that every certificate from before a time has expired, so that it
 // does not matter any more who was forgotten then.
-func Past(at, now time.Time) bool { return now.Sub(at) > HostLife+backdate }
+func Past(at, now time.Time) bool { return now.Sub(at) > hostLife+backdate }
 
 // Check refuses the certificate of a host that was forgotten after it was given
 // out. That it is valid has to be checked before.

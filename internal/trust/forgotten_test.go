@@ -31,7 +31,7 @@ func TestForgotten(t *testing.T) {
 	}
 	leaf := func(k Kind, name string, at time.Time) *x509.Certificate {
 		t.Helper()
-		der, _, err := authority.sign(Identity{Kind: k, Name: name}, nil, key.Public(), HostLife, at)
+		der, _, err := authority.sign(Identity{Kind: k, Name: name}, nil, key.Public(), hostLife, at)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -46,7 +46,7 @@ func TestForgotten(t *testing.T) {
 	if err != nil || !f.After().IsZero() {
 		t.Fatalf("one that was never written knows something: %v, %v", f.After(), err)
 	}
-	long := now.Add(-HostLife - backdate - time.Minute)
+	long := now.Add(-hostLife - backdate - time.Minute)
 	list := []shoal.ForgottenHost{{Host: "web-1", At: now}, {Host: "web-2", At: now.Add(-2 * time.Hour)}, {Host: "web-3", At: long}}
 	if news, err := f.Learn(list, now); !news || err != nil {
 		t.Fatal(news, err)
@@ -83,7 +83,7 @@ func TestForgotten(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("after a restart", again)
-	if news, err := again.Learn([]shoal.ForgottenHost{{Host: "web-9", At: now}}, now.Add(HostLife+backdate-time.Hour)); !news || err != nil || len(again.at) != 2 {
+	if news, err := again.Learn([]shoal.ForgottenHost{{Host: "web-9", At: now}}, now.Add(hostLife+backdate-time.Hour)); !news || err != nil || len(again.at) != 2 {
 		t.Errorf("web-2 does not matter any more, and it knows %v, %v", again.at, err)
 	}
 	if err := os.WriteFile(file, []byte(`[{"host":`), 0o600); err != nil {

@@ -96,8 +96,8 @@ func TestWalletSurvivesARestart(t *testing.T) {
 	if id.Kind != Host || id.Name != "web_1" || !id.Issued.Equal(now.Truncate(time.Nanosecond)) {
 		t.Errorf("read back: %+v", id)
 	}
-	if due := again.Due().Sub(now); due < HostLife/2 || due > HostLife*3/4 {
-		t.Errorf("renewal is due after %v of %v", due, HostLife)
+	if due := again.Due().Sub(now); due < hostLife/2 || due > hostLife*3/4 {
+		t.Errorf("renewal is due after %v of %v", due, hostLife)
 	}
 	// A certificate for another key is not kept.
 	other := must[*Wallet](t)(OpenWallet(t.TempDir()))
@@ -180,7 +180,7 @@ func TestCheck(t *testing.T) {
 		{"a server", source, now, "server:s1"},
 		{"a pusher", join(t, a, Pusher, "build-1", now), now, "pusher:build-1"},
 		{"of a foreign fleet", join(t, b, Host, "web-2", now), now, ""},
-		{"expired", web, now.Add(HostLife + time.Second), ""},
+		{"expired", web, now.Add(hostLife + time.Second), ""},
 	} {
 		for _, usage := range []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth} {
 			id, err := Check(chainOf(t, c.holder), a.Pool(), usage, c.at)

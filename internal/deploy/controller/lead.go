@@ -197,10 +197,11 @@ func (l *leader) announce(ctx context.Context, record *rolloutRecord, rev uint64
 func (l *leader) prune(ctx context.Context) {
 	now := time.Now()
 	for _, r := range l.gone.all() {
-		if _, rev, ok := l.gone.get(r.Host); ok && trust.Past(r.At, now) {
-			if err := l.gone.remove(ctx, r.Host, rev); err != nil {
-				return // another time
-			}
+		if !trust.Past(r.At, now) {
+			continue
+		}
+		if _, rev, ok := l.gone.get(r.Host); ok && l.gone.remove(ctx, r.Host, rev) != nil {
+			return // another time
 		}
 	}
 	var over []uint64

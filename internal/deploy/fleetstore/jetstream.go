@@ -42,7 +42,7 @@ const (
 	// goneFor is how long that message stays: every watch has seen it by then, or
 	// begins anew.
 	goneFor      = 24 * time.Hour
-	callFor      = 5 * time.Second // for calls whose context has no deadline
+	callFor      = 5 * time.Second // for one call
 	setUpFor     = 30 * time.Second
 	journalBytes = 2 << 30 // about ten million orders; the oldest go first
 	chunkBytes   = 512 << 10
@@ -79,7 +79,7 @@ func (s *jetStream) setUp(ctx context.Context, c jetstream.StreamConfig) (jetstr
 	ctx, cancel := context.WithTimeout(ctx, setUpFor)
 	defer cancel()
 	for {
-		stream, err := s.js.CreateOrUpdateStream(ctx, c)
+		stream, err := s.createOrUpdate(ctx, c)
 		if err == nil || !passing(err) {
 			return stream, failed(err)
 		}
@@ -89,6 +89,18 @@ func (s *jetStream) setUp(ctx context.Context, c jetstream.StreamConfig) (jetstr
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
+}
+
+func (s *jetStream) createOrUpdate(ctx context.Context, c jetstream.StreamConfig) (jetstream.Stream, error) {
+	ctx, cancel := oneCall(ctx)
+	defer cancel()
+	return s.js.CreateOrUpdateStream(ctx, c)
+}
+
+// oneCall bounds a call: with a connection that breaks its answer may be lost, and
+// it would be waited for as long as the caller has patience for all that it does.
+func oneCall(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, callFor)
 }
 
 // passing tells of an error that may be over soon.
@@ -134,6 +146,8 @@ func (s *jetStream) publish(ctx context.Context, subject string, header nats.Hea
 	if after != Any {
 		options = append(options, jetstream.WithExpectLastSequencePerSubject(after))
 	}
+	ctx, cancel := oneCall(ctx)
+	defer cancel()
 	ack, err := s.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Header: header, Data: data}, options...)
 	switch {
 	case wrongSequence(err):
@@ -146,6 +160,8 @@ func (s *jetStream) publish(ctx context.Context, subject string, header nats.Hea
 
 // newest is the newest message of a subject; ErrNone.
 func newest(ctx context.Context, stream jetstream.Stream, subject string) (*jetstream.RawStreamMsg, error) {
+	ctx, cancel := oneCall(ctx)
+	defer cancel()
 	m, err := stream.GetLastMsgForSubject(ctx, subject)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil, ErrNone

@@ -45,11 +45,18 @@ func (s *jetStream) Append(ctx context.Context, name string, data []byte) (Recor
 	return Record{seq, name, data}, nil
 }
 
+// record is the first message of the journal from a sequence on that has a subject.
+func (s *jetStream) record(ctx context.Context, from uint64, subject string) (*jetstream.RawStreamMsg, error) {
+	ctx, cancel := oneCall(ctx)
+	defer cancel()
+	return s.journal.GetMsg(ctx, from, jetstream.WithGetMsgSubject(subject))
+}
+
 func (s *jetStream) Read(ctx context.Context, after uint64, limit int) ([]Record, error) {
 	var records []Record
 	prefix := s.prefix + ".j."
 	for len(records) < limit {
-		m, err := s.journal.GetMsg(ctx, after+1, jetstream.WithGetMsgSubject(prefix+">"))
+		m, err := s.record(ctx, after+1, prefix+">")
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			break
 		}
@@ -125,9 +132,15 @@ func (s *jetStream) DeleteBlob(ctx context.Context, name string) error {
 		return err
 	}
 	for _, subject := range []string{s.chunk(name, 0), s.prefix + ".b." + escape(name) + ".>"} {
-		if err := s.blobs.Purge(ctx, jetstream.WithPurgeSubject(subject)); err != nil {
+		if err := s.purge(ctx, subject); err != nil {
 			return fmt.Errorf("remove blob %.80s: %w", name, failed(err))
 		}
 	}
 	return nil
+}
+
+func (s *jetStream) purge(ctx context.Context, subject string) error {
+	ctx, cancel := oneCall(ctx)
+	defer cancel()
+	return s.blobs.Purge(ctx, jetstream.WithPurgeSubject(subject))
 }

@@ -21,7 +21,7 @@ func (d *Disk) Crash() {
 	r := d.rec
 	r.mu.Lock()
 	if r.f != nil {
-		_ = r.f.Close()
+		_ = giveBack(r.f)
 		_ = r.root.Close()
 		r.f = nil
 	}

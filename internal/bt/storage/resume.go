@@ -242,7 +242,7 @@ func (r *resume) begin() error {
 	if err != nil {
 		return err
 	}
-	defer old.Close()
+	defer giveBack(old)
 	r.root = root
 	f, size, err := r.write()
 	if err != nil {
@@ -293,9 +293,15 @@ func (r *resume) lock(root *os.Root) (*os.File, error) {
 		if err == nil && err2 == nil && os.SameFile(mine, named) {
 			return f, nil
 		}
-		_ = f.Close() // nothing was written
+		_ = giveBack(f) // nothing was written
 	}
 	return nil, ErrBusy
+}
+
+// giveBack closes a file that is locked.
+func giveBack(f *os.File) error {
+	unlock(int(f.Fd()))
+	return f.Close()
 }
 
 // write puts a new snapshot of the state in place of the record, with the
@@ -313,7 +319,7 @@ func (r *resume) write() (f *os.File, size int64, err error) {
 		return nil, 0, fault("write", r.path(), err)
 	}
 	if err := r.root.Rename(r.name+tempSuffix, r.name); err != nil {
-		_ = f.Close() // the first error is the one to tell
+		_ = giveBack(f) // the first error is the one to tell
 		return nil, 0, fault("replace", r.path(), err)
 	}
 	return f, int64(len(b)), nil
@@ -333,7 +339,7 @@ func (r *resume) temp(b []byte) (*os.File, error) {
 		}
 	}
 	if err != nil {
-		_ = f.Close()                          // the first error is the one to tell
+		_ = giveBack(f)                        // the first error is the one to tell
 		_ = r.root.Remove(r.name + tempSuffix) // likewise
 		return nil, cause(err)
 	}
@@ -361,10 +367,10 @@ func (r *resume) closeWith(files []record.File) error {
 	r.state.Boot, r.state.Closed, r.state.Files = r.boot, true, files
 	f, _, err := r.write()
 	if err == nil {
-		err = f.Close()
+		err = giveBack(f)
 	}
 	r.state.Closed, r.state.Files = false, nil
-	err = errors.Join(err, r.f.Close(), r.root.Close())
+	err = errors.Join(err, giveBack(r.f), r.root.Close())
 	r.f, r.root = nil, nil
 	return wrap("close", r.path(), err)
 }

@@ -26,3 +26,5 @@ func lock(fd int) error {
 	}
 	return err
 }
+
+func unlock(fd int) { _ = unix.Flock(fd, unix.LOCK_UN) } // cannot fail on a lock that we hold

@@ -86,6 +86,10 @@ func lock(fd int) error {
 	return err
 }
 
+// unlock gives a lock back. Closing alone would leave it with a child that was
+// forked meanwhile, until that one runs its program.
+func unlock(fd int) { _ = retry(func() error { return unix.Flock(fd, unix.LOCK_UN) }) } // cannot fail on a lock that we hold
+
 // mountID names the mount that fd lies in; no other has that number until the
 // next boot (before Linux 6.8: while it exists). 0: unknown.
 func mountID(fd int) uint64 {

@@ -140,7 +140,8 @@ func (a *Agent) Instance() string { return a.rec.Instance }
 // Close gives the root back.
 func (a *Agent) Close() {
 	if a.lock != nil {
-		_ = a.lock.Close() // and with it the lock
+		_ = unix.Flock(int(a.lock.Fd()), unix.LOCK_UN) // a hook that is being forked may hold a copy of it
+		_ = a.lock.Close()                             // nothing to keep was written
 	}
 	if a.root != nil {
 		_ = a.root.Close() // nothing was written through it

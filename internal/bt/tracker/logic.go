@@ -10,6 +10,7 @@ import (
 	"shoal/internal/bt/tracker/handout"
 	"shoal/internal/bt/tracker/ledger"
 	"shoal/internal/bt/tracker/peerstore"
+	"shoal/internal/bt/tracker/reach"
 )
 
 // proto is the front that a request came by.
@@ -64,6 +65,13 @@ func (d door) announce(now time.Time, from netip.Addr, r *announce.Request, out 
 	if r.Ledger != nil && a.Shoal {
 		d.book.Enter(&ledger.Report{Swarm: r.InfoHash, ID: r.PeerID, Key: r.Key, At: a.Ends[0], DC: d.placeName(a.Place),
 			Left: r.Left, Stopped: a.Stopped, Says: *r.Ledger}, uint32(now.Unix()))
+	}
+	if d.reach != nil && r.Event == announce.Started {
+		for _, at := range a.Ends {
+			if at.IsValid() && at.Port() != 0 {
+				d.reach.Joined(now, reach.Peer{Swarm: r.InfoHash, At: at})
+			}
+		}
 	}
 	out.Interval = d.o.Interval
 	out.MinInterval = min(d.o.Interval/2, maxMinInterval)

@@ -116,6 +116,7 @@ type storeCollector struct {
 	swarms, slots, peers, completed *prometheus.Desc
 	moved, saved, saveTime          *prometheus.Desc
 	flow, copies, source, lacking   *prometheus.Desc
+	unreachable                     *prometheus.Desc
 }
 
 func newStoreCollector(t *Tracker) *storeCollector {
@@ -123,17 +124,18 @@ func newStoreCollector(t *Tracker) *storeCollector {
 		return prometheus.NewDesc("shoal_tracker_"+name, help, labels, nil)
 	}
 	return &storeCollector{t: t,
-		swarms:    d("swarms", "Swarms known."),
-		slots:     d("peer_entries", "Entries of peers; one with both address families has two."),
-		peers:     d("peers", "Peers, by what they want.", "kind"),
-		completed: d("completed", "Completed downloads, over all swarms known."),
-		moved:     d("moved_bytes", "Bytes that peers reported to have moved, over all swarms known.", "direction"),
-		flow:      d("flow_bytes", "Bytes that went from one data centre to another, as shoal peers report.", "swarm", "from", "to"),
-		copies:    d("copies", "Copies of the content that came into a data centre from others.", "swarm", "datacenter"),
-		source:    d("source_copies", "Copies of the content that sources have sent.", "swarm"),
-		lacking:   d("lacking_hosts", "Hosts that lack something, by why they are not faster.", "swarm", "why"),
-		saved:     d("state_saved_timestamp_seconds", "When the state was saved last."),
-		saveTime:  d("state_save_seconds", "How long the last save took."),
+		swarms:      d("swarms", "Swarms known."),
+		slots:       d("peer_entries", "Entries of peers; one with both address families has two."),
+		peers:       d("peers", "Peers, by what they want.", "kind"),
+		completed:   d("completed", "Completed downloads, over all swarms known."),
+		moved:       d("moved_bytes", "Bytes that peers reported to have moved, over all swarms known.", "direction"),
+		flow:        d("flow_bytes", "Bytes that went from one data centre to another, as shoal peers report.", "swarm", "from", "to"),
+		copies:      d("copies", "Copies of the content that came into a data centre from others.", "swarm", "datacenter"),
+		source:      d("source_copies", "Copies of the content that sources have sent.", "swarm"),
+		lacking:     d("lacking_hosts", "Hosts that lack something, by why they are not faster.", "swarm", "why"),
+		unreachable: d("unreachable_peers", "Peers that the tracker could not connect to."),
+		saved:       d("state_saved_timestamp_seconds", "When the state was saved last."),
+		saveTime:    d("state_save_seconds", "How long the last save took."),
 	}
 }
 
@@ -162,6 +164,9 @@ func (c *storeCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(c.moved, up, "sent")
 	gauge(c.moved, down, "received")
 	c.collectLedgers(gauge)
+	if c.t.reach != nil {
+		gauge(c.unreachable, float64(c.t.reach.Count()))
+	}
 	if at, took := c.t.state.lastSave(); !at.IsZero() {
 		gauge(c.saved, float64(at.UnixMilli())/1000)
 		gauge(c.saveTime, took.Seconds())

@@ -86,6 +86,11 @@ func (t *Tracker) row(st peerstore.Stats, now time.Time) httpfront.Swarm {
 	if sums, ok := t.book.Sums(st.InfoHash); ok {
 		s.Ledger = t.ledgerOf(sums, now)
 	}
+	if t.reach != nil {
+		for _, d := range t.reach.Deaf(st.InfoHash) {
+			s.Deaf = append(s.Deaf, httpfront.DeafPeer{Peer: d.At.String(), Seconds: int64(max(0, now.Sub(d.Since)).Seconds()), Why: d.Why})
+		}
+	}
 	dcs := t.o.Topology.Datacenters()
 	for i, n := range st.Places {
 		if n == 0 {

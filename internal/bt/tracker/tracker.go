@@ -1,8 +1,8 @@
 // Package tracker introduces the peers of swarms to each other: one announce logic behind an HTTP and a UDP
 // front on the same port, over IPv4 and IPv6, with a state file that survives crashes, a page and metrics.
 //
-// It never touches content, never connects to a peer, and never believes a client more than the protocol
-// makes necessary: see docs/tracker.md for what it takes from whom.
+// It never touches content, sends nothing to a peer (it only looks whether one can be connected to, if asked to), and
+// never believes a client more than the protocol makes necessary: see docs/tracker.md for what it takes from whom.
 package tracker
 
 import (
@@ -22,6 +22,7 @@ import (
 	"shoal/internal/bt/tracker/httpfront"
 	"shoal/internal/bt/tracker/ledger"
 	"shoal/internal/bt/tracker/peerstore"
+	"shoal/internal/bt/tracker/reach"
 	"shoal/internal/bt/tracker/throttle"
 	"shoal/internal/bt/tracker/udpfront"
 	"shoal/internal/topology"
@@ -37,6 +38,7 @@ type Options struct {
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For and whose `ip` parameter are believed
 	Topology       *topology.Map  // data centres of peers, shown on the page; may be nil
 	FullScrape     bool           // answer a scrape that names no swarm with all of them
+	ConnectBack    bool           // connect to peers that join, to show which cannot be reached; not those of Members
 	Limits         Limits
 	Members        *Members     // not nil: it listens nowhere, and answers only them (Handler)
 	Log            *slog.Logger // nil: no log
@@ -93,6 +95,7 @@ type Tracker struct {
 	store    *peerstore.Store
 	book     *ledger.Book
 	catalog  *catalog.Catalog // nil: open
+	reach    *reach.Prober    // nil: nobody is connected to
 	throttle *throttle.Table
 	metrics  *metrics
 	requests *requestLog
@@ -140,6 +143,9 @@ func New(o Options) (_ *Tracker, err error) {
 	t.store, t.book = t.state.store, t.state.book
 	if t.requests, err = openRequestLog(o.LogFile, o.Log); err != nil {
 		return nil, fmt.Errorf("tracker: %w", err)
+	}
+	if o.ConnectBack && o.Members == nil {
+		t.reach = reach.New(reach.Options{Dial: reach.Connect, There: func(p reach.Peer) bool { return t.store.Has(p.Swarm, p.At) }})
 	}
 	t.metrics = newMetrics(t)
 	return t, nil
@@ -217,6 +223,9 @@ func (t *Tracker) Run(ctx context.Context) (err error) {
 	group.Go(func() error { return t.state.run(inner) })
 	if t.catalog != nil {
 		group.Go(func() error { return t.catalog.Run(inner) })
+	}
+	if t.reach != nil {
+		group.Go(func() error { return t.reach.Run(inner) })
 	}
 	// The last save comes after the fronts have ended, so that nothing that was answered is forgotten.
 	return errors.Join(group.Wait(), t.state.save())

@@ -666,6 +666,53 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+// TestConnectBack: of two peers that join, the one that does not listen is named.
+func TestConnectBack(t *testing.T) {
+	listen := func(port string) net.Listener {
+		t.Helper()
+		l, err := net.Listen("tcp", "127.0.0.1:"+port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = l.Close() })
+		return l
+	}
+	portOf := func(l net.Listener) string {
+		_, port, _ := net.SplitHostPort(l.Addr().String())
+		return port
+	}
+	open, shut := listen("0"), listen("0")
+	_ = shut.Close()
+	r := run(t, Options{ConnectBack: true})
+	for n, l := range []net.Listener{open, shut} {
+		id := fmt.Sprintf("-XX0000-%012d", n)
+		if code, body := r.get(http.DefaultClient, r.base()+"/announce?info_hash="+strings.Repeat("h", 20)+"&peer_id="+id+"&left=1&event=started&port="+portOf(l)); code != 200 {
+			t.Fatalf("%d %s", code, body)
+		}
+	}
+	named := func(what string) (doc string) {
+		t.Helper()
+		for range 300 {
+			if _, doc = r.get(http.DefaultClient, r.base()+"/ledger.json"); strings.Contains(doc, "unreachable") {
+				return doc
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		t.Fatalf("%s: %s", what, doc)
+		return ""
+	}
+	doc := named("nobody is named")
+	if want := `"unreachable":[{"peer":"127.0.0.1:` + portOf(shut) + `",`; !strings.Contains(doc, want) || strings.Contains(doc, portOf(open)) || !strings.Contains(doc, `"refused"`) {
+		t.Errorf("%s, want %s", doc, want)
+	}
+	if _, page := r.get(http.DefaultClient, r.base()+"/"); !strings.Contains(page, "1 cannot be connected to") || !strings.Contains(page, shut.Addr().String()) {
+		t.Errorf("the page does not say it: %s", page)
+	}
+	if _, metrics := r.get(http.DefaultClient, r.base()+"/metrics"); !strings.Contains(metrics, "\nshoal_tracker_unreachable_peers 1\n") {
+		t.Error("the metrics do not count it")
+	}
+}
+
 func TestNewErrors(t *testing.T) {
 	busy := run(t, Options{})
 	for _, c := range []struct {

@@ -65,6 +65,7 @@ func (s *shell) trackerCommand() *cobra.Command {
 	flags.StringSliceVar(&proxies, "trusted-proxy", nil, "address or CIDR whose X-Forwarded-For is believed (repeat, or comma)")
 	flags.StringVar(&o.TopologyFile, "topology", "", "YAML file with the data centres, racks and links")
 	flags.BoolVar(&o.FullScrape, "full-scrape", false, "answer a scrape that names no swarm with all of them")
+	flags.BoolVar(&o.ConnectBack, "connect-back", true, "connect to peers that join, and show those that cannot be reached")
 	flags.StringVar(&port, "port", "", "old spelling of --listen :PORT")
 	flags.StringVar(&o.StateFile, "dfile", "", "old spelling of --state")
 	flags.StringVar(&o.LogFile, "logfile", "", "old spelling of --log")

@@ -43,7 +43,18 @@ type Swarm struct {
 	Idle      time.Duration // since the last announce; below zero: never
 	Places    []PlaceCount  // peers by data centre, those that have any
 	Ledger    *Ledger       // nil: no peer has told what it moved
+	Deaf      []DeafPeer    // those that the tracker could not connect to, for longest first
 }
+
+// DeafPeer is a peer that the tracker could not connect to.
+type DeafPeer struct {
+	Peer    string `json:"peer"`    // address and port
+	Seconds int64  `json:"seconds"` // since the first try
+	Why     string `json:"why"`     // refused, no answer, no route, ...
+}
+
+// shownDeaf bounds how many of them are listed on the page.
+const shownDeaf = 20
 
 // PlaceCount is the number of peers in a data centre.
 type PlaceCount struct {
@@ -108,6 +119,7 @@ func newPage() *template.Template {
 		"link":  metafilePath,
 		"per":   func(share float64) string { return fmt.Sprintf("%.0f %%", 100*share) },
 		"add":   func(a, b int) int { return a + b },
+		"some":  func(all []DeafPeer) []DeafPeer { return all[:min(len(all), shownDeaf)] },
 	}).Parse(pageHTML))
 }
 
@@ -141,13 +153,14 @@ func (f *Front) ledgers(w http.ResponseWriter, now time.Time) {
 		InfoHash string `json:"info_hash"`
 		Name     string `json:"name,omitempty"`
 		*Ledger
+		Deaf []DeafPeer `json:"unreachable,omitempty"`
 	}
 	out := struct {
 		Swarms []doc `json:"swarms"`
 	}{[]doc{}}
 	for _, s := range f.o.Overview(now).Swarms {
-		if s.Ledger != nil {
-			out.Swarms = append(out.Swarms, doc{s.Hash, readable(s.Name), s.Ledger})
+		if s.Ledger != nil || len(s.Deaf) > 0 {
+			out.Swarms = append(out.Swarms, doc{s.Hash, readable(s.Name), s.Ledger, s.Deaf})
 		}
 	}
 	w.Header().Set("Content-Type", "application/json")

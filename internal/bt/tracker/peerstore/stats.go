@@ -1,6 +1,9 @@
 package peerstore
 
 import (
+	"net/netip"
+
+	"shoal/internal/bt/announce"
 	"shoal/internal/bt/metainfo"
 )
 
@@ -28,6 +31,19 @@ func (s *Store) Swarm(h metainfo.InfoHash) (st Stats, ok bool) {
 		return Stats{InfoHash: h}, false
 	}
 	return sw.stats(), true
+}
+
+// Has tells whether a peer of the swarm stands at an endpoint.
+func (s *Store) Has(h metainfo.InfoHash, at netip.AddrPort) bool {
+	sh := s.of(h)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sw := sh.swarms[h]
+	if sw == nil {
+		return false
+	}
+	var buf [maxEnd]byte
+	return sw.table(at.Addr()).findEnd(announce.AppendCompact(buf[:0], at)) >= 0
 }
 
 // All tells about every swarm, in no order, one shard at a time. With places above zero it counts the peers in

@@ -1,0 +1,128 @@
+package reach
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"shoal/internal/bt/metainfo"
+)
+
+func at(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
+
+// TestRun is some minutes of a tracker to which one peer comes that answers, one that does not, one that only needs some
+// time, and one that leaves.
+func TestRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		swarm, other := metainfo.InfoHash{1}, metainfo.InfoHash{2}
+		good, deaf, late, gone := at("10.0.0.1:1"), at("10.0.0.2:1"), at("10.0.0.3:1"), at("10.0.0.4:1")
+		begin := time.Now()
+		since := func(d time.Duration) bool { return time.Since(begin) > d }
+		p := New(Options{
+			There: func(p Peer) bool { return p.At != gone || !since(31*time.Second) },
+			Dial: func(ctx context.Context, to netip.AddrPort) error {
+				switch {
+				case to == good, to == late && since(5*time.Second), to == deaf && since(81*time.Second):
+					return nil
+				case to == deaf:
+					<-ctx.Done() // a firewall
+					return ctx.Err()
+				}
+				return &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+			},
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- p.Run(ctx) }()
+		for _, peer := range []netip.AddrPort{good, deaf, late, gone} {
+			p.Joined(begin, Peer{swarm, peer})
+		}
+		expect := func(when time.Duration, want ...string) {
+			t.Helper()
+			time.Sleep(time.Until(begin.Add(when)))
+			synctest.Wait()
+			var got []string
+			for _, d := range p.Deaf(swarm) {
+				got = append(got, d.At.Addr().String()+" "+d.Why)
+			}
+			if !slices.Equal(got, want) || p.Count() != len(want) || len(p.Deaf(other)) > 0 {
+				t.Errorf("after %v: %q, %d in all; want %q", when, got, p.Count(), want)
+			}
+		}
+		expect(10 * time.Second) // one failure is none
+		expect(30*time.Second, "10.0.0.4 refused", "10.0.0.2 no answer")
+		expect(80*time.Second, "10.0.0.2 no answer")
+		expect(160 * time.Second)
+		if len(p.peers) != 0 {
+			t.Errorf("remembers %v", p.peers)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestBounds: whoever announces a thousand times a second makes it connect no more often.
+func TestBounds(t *testing.T) {
+	p := New(Options{})
+	now := time.Unix(1e9, 0)
+	for i := range 2 * maxPeers {
+		p.Joined(now, Peer{At: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10}), uint16(i+1))})
+	}
+	if len(p.peers) != maxPeers {
+		t.Errorf("%d peers wait", len(p.peers))
+	}
+	if n := len(p.due(now)); n != 0 {
+		t.Errorf("%d are looked at as soon as they join", n)
+	}
+	if n := len(p.due(now.Add(first))); n != perTick {
+		t.Errorf("%d are looked at in a tick", n)
+	}
+	if n := len(p.due(now.Add(first))); n != perTick {
+		t.Errorf("%d others are looked at in the next", n)
+	}
+}
+
+func TestReason(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{&net.OpError{Err: syscall.ECONNREFUSED}, "refused"},
+		{context.DeadlineExceeded, "no answer"},
+		{&net.OpError{Err: syscall.ETIMEDOUT}, "no answer"},
+		{&net.OpError{Err: syscall.EHOSTUNREACH}, "no route"},
+		{&net.OpError{Err: syscall.EPERM}, "operation not permitted"},
+		{fmt.Errorf("x: %w", errors.New("y")), "not reached"},
+	} {
+		if got := reason(tt.err); got != tt.want {
+			t.Errorf("%v: %q, want %q", tt.err, got, tt.want)
+		}
+	}
+}
+
+// TestConnect connects to a real socket, and to one that is closed.
+func TestConnect(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := at(l.Addr().String())
+	if err := Connect(t.Context(), to); err != nil {
+		t.Error(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := Connect(t.Context(), to); reason(err) != "refused" {
+		t.Errorf("a closed socket: %v", err)
+	}
+}

@@ -83,6 +83,7 @@ func TestFaults(t *testing.T) {
 			if r.Done != o.Hosts-tt.lost {
 				t.Errorf("%d of %d healthy hosts have everything", r.Done, o.Hosts-tt.lost)
 			}
+			t.Logf("the last host took %v, undisturbed %v", r.Last, undisturbed.Last)
 			if most := undisturbed.Last + undisturbed.Last/4 + tt.wait; r.Last > most {
 				t.Errorf("the last host took %v, want at most %v: undisturbed %v", r.Last, most, undisturbed.Last)
 			}

@@ -29,11 +29,14 @@ const stopTime = 2 * time.Second
 
 // Options says what to announce, where, and who listens.
 type Options struct {
-	Tiers   [][]string          // announce URLs (http, https, udp) in tiers, BEP 12
-	Swarms  []metainfo.InfoHash // each is announced by itself: a hybrid release has two
-	PeerID  [20]byte
-	Port    uint16 // where we listen; 0: nobody can connect to us
-	Key     uint32 // proves to a tracker that we are the same peer from another address
+	Tiers  [][]string          // announce URLs (http, https, udp) in tiers, BEP 12
+	Swarms []metainfo.InfoHash // each is announced by itself: a hybrid release has two
+	PeerID [20]byte
+	Port   uint16 // where we listen; 0: nobody can connect to us
+	Key    uint32 // proves to a tracker that we are the same peer from another address
+	// Every announces to the trackers of all tiers, not only to the first that works: for who has to be found through
+	// each of several trackers that share nothing.
+	Every   bool
 	NumWant int    // peers asked for each time; 0: the tracker's default
 	Agent   string // User-Agent towards HTTP trackers; "": shoal
 	// Local is the address that announces leave from, for trackers take it for
@@ -52,7 +55,7 @@ type Options struct {
 	Found func(swarm metainfo.InfoHash, peers []netip.AddrPort)
 	// Site, if not nil, is told what a tracker of shoal says of our data centre and of where peers are, as often as
 	// it says so, before Found is told of those peers. Called from several goroutines, for an address family each;
-	// must not block long, nor keep the answer. Other trackers say nothing.
+	// must not block long, nor keep the answer. Other trackers say nothing, and only the first that works is asked.
 	Site func(swarm metainfo.InfoHash, answer *announce.Response)
 	// Ledger, if not nil, is what trackers of shoal are told: those that have told something for Site. Called from
 	// several goroutines.
@@ -77,7 +80,9 @@ func New(o Options) (*Announcer, error) {
 	tiers := prepareTiers(o.Tiers, o.Log)
 	a := &Announcer{net: newClient(o.Agent, o.Local, o.TLS)}
 	for _, swarm := range o.Swarms {
-		a.lines = append(a.lines, newLine(&o, swarm, newRota(tiers), a.net))
+		r := newRota(tiers)
+		r.every = o.Every
+		a.lines = append(a.lines, newLine(&o, swarm, r, a.net))
 	}
 	return a, nil
 }

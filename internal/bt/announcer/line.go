@@ -138,6 +138,7 @@ func (l *line) request() announce.Request {
 // address fills in what depends on the tracker. mu is held.
 func (l *line) address(r *announce.Request, t *tracker) {
 	r.TrackerID = t.id
+	r.Shoal = r.Shoal && l.rota.leads(t) // each of several would name other members of our data centre
 	if !t.shoal {
 		r.Ledger = nil
 	}

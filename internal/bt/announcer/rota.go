@@ -50,6 +50,7 @@ type tracker struct {
 // later one works, so that a swarm does not stay split after a tracker's restart.
 type rota struct {
 	tiers [][]*tracker
+	every bool // Options.Every
 }
 
 func newRota(tiers [][]target) *rota {
@@ -64,15 +65,25 @@ func newRota(tiers [][]target) *rota {
 	return r
 }
 
-// reach yields the trackers that count at present: those up to the first that works.
+// reach yields the trackers that count at present: those up to the first that works, or every one.
 func (r *rota) reach(yield func(*tracker) bool) {
 	for _, tier := range r.tiers {
 		for _, t := range tier {
-			if !t.never && !yield(t) || t.working {
+			if !t.never && !yield(t) || t.working && !r.every {
 				return
 			}
 		}
 	}
+}
+
+// leads tells whether no tracker before t works: it is the one whose word on places counts.
+func (r *rota) leads(t *tracker) bool {
+	for other := range r.all {
+		if other == t || other.working {
+			return other == t
+		}
+	}
+	return false
 }
 
 // all yields every tracker in the order of the rota.
@@ -120,7 +131,7 @@ func (r *rota) hurry(now time.Time) {
 	}
 }
 
-// complete makes the tracker in charge due, as events do not wait for an interval.
+// complete makes trackers in charge due, as events do not wait for an interval.
 func (r *rota) complete(now time.Time) {
 	for t := range r.reach {
 		if t.working && !t.completed {

@@ -84,6 +84,48 @@ func TestRotaWalksTheTiers(t *testing.T) {
 	}
 }
 
+// A source announces to every tracker, and takes the word of the first that works on places.
+func TestRotaAsksEvery(t *testing.T) {
+	r := newTestRota("a", "b", "c")
+	r.every = true
+	now := noon
+	for _, want := range []string{"a", "b", "c"} {
+		tr := r.due(now)
+		if tr == nil || tr.host != want {
+			t.Fatalf("due is %q, want %q", dueName(r, now), want)
+		}
+		if want == "b" {
+			r.fail(tr, errBroken, now, 0.5)
+			continue
+		}
+		r.succeed(tr, announce.Response{Interval: time.Minute}, now, 0)
+	}
+	leads := func() (s string) {
+		for tr := range r.all {
+			if r.leads(tr) {
+				s += tr.host
+			}
+		}
+		return s
+	}
+	if got := leads(); got != "a" {
+		t.Errorf("%q lead while a works", got)
+	}
+	if at, ok := r.wake(); !ok || at != noon.Add(time.Second) {
+		t.Errorf("wakes after %v, %v, want b's back-off", at.Sub(noon), ok)
+	}
+	now = noon.Add(time.Minute)
+	for _, want := range []string{"a", "b", "c"} {
+		if got := dueName(r, now); got != want {
+			t.Fatalf("due is %q, want %q", got, want)
+		}
+		r.fail(r.due(now), errBroken, now, 0.5)
+		if want == "a" && leads() != "abc" { // whichever answers first
+			t.Errorf("%q lead while only c is known to work", leads())
+		}
+	}
+}
+
 func TestRotaSkipsTheUnusable(t *testing.T) {
 	r := newRota([][]target{{parseTarget("wss://x/announce")}, {parseTarget("udp://y:1")}})
 	if got := dueName(r, noon); got != "y" {

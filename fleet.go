@@ -196,6 +196,7 @@ type Situation struct {
 	Online    int       `json:"online"`
 	ClockOff  int       `json:"clock_off,omitempty"` // hosts online whose clocks are off
 	Leader    string    `json:"leader,omitempty"`    // the server that runs rollouts
+	Trackers  []string  `json:"trackers,omitempty"`  // URLs of the fleet's own: who serves announces to each, for they share nothing
 	Now       time.Time `json:"now"`
 }
 

@@ -60,7 +60,7 @@ func (s *share) join(disk *storage.Disk, hashes *metainfo.Hashes, have, want *bi
 	}
 	m.trackers, err = announcer.New(announcer.Options{
 		Tiers: s.meta.Announce, Swarms: s.meta.Info.Swarms(), PeerID: s.p.id,
-		Port: s.p.in.addrPort().Port(), Local: s.p.local(), Key: s.p.key, TLS: s.p.TrackerTLS, Log: s.log,
+		Port: s.p.in.addrPort().Port(), Local: s.p.local(), Key: s.p.key, TLS: s.p.TrackerTLS, Every: s.p.EveryTracker, Log: s.log,
 		Stats:   m.stats,
 		Ledger:  m.ledger,
 		Partial: func() bool { return m.partial && s.complete.Load() },

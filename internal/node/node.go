@@ -67,8 +67,10 @@ type Options struct {
 	Secure Secure // of the connections to peers, for example a *peertls.Guard; nil: plain
 	// TrackerTLS is how to talk to the https tracker of a name or address; nil: as everybody does.
 	TrackerTLS func(host string) *tls.Config
-	Place      PlaceOptions
-	Log        *slog.Logger
+	// EveryTracker announces to all trackers of a release, not only to the first that works.
+	EveryTracker bool
+	Place        PlaceOptions
+	Log          *slog.Logger
 	// Report is told what happens, one event at a time. May be nil.
 	Report func(Event)
 }

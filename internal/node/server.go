@@ -247,7 +247,8 @@ func (s *server) run(ctx context.Context) (err error) {
 	} else if s.recheck, err = s.JoinFleet(s.cert.Certificate, s.cert.Authorities, s.forgotten); err != nil {
 		return err
 	}
-	s.Roomy = true // for as many hosts as there are
+	s.Roomy = true        // for as many hosts as there are
+	s.EveryTracker = true // a host that reaches but one of the servers shall find the source of each
 	p, err := open(ctx, s.Options)
 	if err != nil {
 		return err

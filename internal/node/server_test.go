@@ -112,14 +112,17 @@ func (f fleet) member(t *testing.T) *trust.Wallet {
 func (f fleet) register(t *testing.T, r published, version string) (leave func() error) {
 	t.Helper()
 	w := f.member(t)
+	now, err := f.admin.Situation(t.Context())
+	must(t, err)
 	r.meta.Announce = nil
-	for _, url := range f.urls {
-		r.meta.Announce = append(r.meta.Announce, []string{url + "/announce"})
+	for _, url := range now.Trackers {
+		r.meta.Announce = append(r.meta.Announce, []string{url})
 	}
 	must(t, os.WriteFile(r.file, r.meta.Encode(), 0o644))
 	e := make(events, 100)
 	o := SeedOptions{Options: quiet("127.0.0.1:0", e), Files: []string{r.file}, Content: ContentOptions{Dir: r.dir}}
-	_, err := o.JoinFleet(w.Certificate, w.Authorities, func(*x509.Certificate) error { return nil })
+	o.EveryTracker = true
+	_, err = o.JoinFleet(w.Certificate, w.Authorities, func(*x509.Certificate) error { return nil })
 	must(t, err)
 	leave = background(t, NewSeed(o).Run)
 	addr := e.wait(t, Serving).Addr

@@ -61,7 +61,7 @@ func (c *Controller) Situation(ctx context.Context) (shoal.Situation, error) {
 		return shoal.Situation{}, err
 	}
 	b, now := c.brake(), time.Now()
-	s := shoal.Situation{Stopped: b.Stopped, Freezes: c.freezes(now), Leader: c.leader(), Now: now}
+	s := shoal.Situation{Stopped: b.Stopped, Freezes: c.freezes(now), Leader: c.leader(), Trackers: slices.Clone(c.o.Trackers), Now: now}
 	if b.Stopped {
 		s.StoppedBy, s.Reason = b.By, b.Reason
 	}

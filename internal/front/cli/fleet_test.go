@@ -36,7 +36,7 @@ type plane struct {
 	admin     string // file with a token
 }
 
-func newPlane(t *testing.T) *plane {
+func newPlane(t *testing.T, trackers ...string) *plane {
 	t.Helper()
 	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
 	t.Setenv("XDG_STATE_HOME", t.TempDir())
@@ -53,7 +53,7 @@ func newPlane(t *testing.T) *plane {
 	if p.authority, err = trust.OpenAuthority(ctx, trust.Folder(t.TempDir()), time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	p.Controller, err = controller.New(store, controller.Options{Server: "s1", Lease: controller.Lease{Renew: 100 * time.Millisecond, Patience: 2 * time.Second}})
+	p.Controller, err = controller.New(store, controller.Options{Server: "s1", Trackers: trackers, Lease: controller.Lease{Renew: 100 * time.Millisecond, Patience: 2 * time.Second}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"os"
 	"time"
 
@@ -71,11 +70,17 @@ func joinToServe(ctx context.Context, c *api.Client, dir string, plain bool, o *
 // forgottenEvery is how often a machine that pushes asks whom it must refuse.
 const forgottenEvery = 5 * time.Second
 
-// trackersOf are the announce URLs of servers: whoever knows this machine from
-// there can go on though every server is gone.
-func trackersOf(servers []*url.URL) (tiers [][]string) {
-	for _, u := range servers {
+// trackers are where this machine announces what it serves: at the servers that
+// it was told of, which may be some of the fleet's or stand for all of them, and
+// at those that hosts are told of. Each has to know it, since hosts announce to
+// one; and whoever does can go on though every server is gone.
+func trackers(ctx context.Context, c *api.Client) (tiers [][]string, err error) {
+	for _, u := range c.Servers() {
 		tiers = append(tiers, []string{u.JoinPath("announce").String()})
 	}
-	return tiers
+	s, err := c.Situation(ctx)
+	for _, t := range s.Trackers {
+		tiers = append(tiers, []string{t})
+	}
+	return tiers, err
 }

@@ -28,8 +28,11 @@ func (src *source) serve(parent context.Context, f *pushFlags, d *draft, path st
 	}
 	file := filepath.Join(dir, d.upload.App+".torrent")
 	own := *d.meta // the one that is registered names no tracker: those are the fleet's to say
-	own.Announce = trackersOf(src.c.Servers())
-	keepUp, err := joinToServe(parent, src.c, filepath.Join(dir, "identity"), f.plain, &o.Options)
+	o.EveryTracker = true
+	var keepUp func(context.Context)
+	if own.Announce, err = trackers(parent, src.c); err == nil {
+		keepUp, err = joinToServe(parent, src.c, filepath.Join(dir, "identity"), f.plain, &o.Options)
+	}
 	if err == nil {
 		err = atomicfile.Write(file, own.Encode(), 0o600)
 	}

@@ -44,10 +44,25 @@ func (s *state) connect() {
 		if !ok {
 			return
 		}
+		if s.meets(addr) { // the book lends it out until that peer is gone
+			continue
+		}
 		s.conn.dialing++
 		hash := s.swarmFor(fails)
 		s.t.wg.Go(func() { s.t.dial(s.ctx, addr, hash) })
 	}
+}
+
+// meets tells whether whoever takes connections at an address is connected,
+// having dialled us: a second connection would put an end to one of the two, and
+// to all that is on its way there.
+func (s *state) meets(addr netip.AddrPort) bool {
+	for p := range s.peers {
+		if p.listen == addr {
+			return true
+		}
+	}
+	return false
 }
 
 // swarmFor alternates between the swarms of a hybrid: an address does not say
@@ -344,8 +359,8 @@ func (s *state) remove(p *peer, why error) {
 	s.departed(p, why)
 	s.releaseJobs(p)
 	s.takeBack(p)
-	if p.dialled.IsValid() {
-		s.conn.book.Closed(p.dialled, s.now, restAfter(why))
+	for _, at := range []netip.AddrPort{p.dialled, p.listen} {
+		s.conn.book.Closed(at, s.now, restAfter(why))
 	}
 	s.fillAll()
 	s.freed = true

@@ -112,7 +112,7 @@ func (e extHandshake) apply(s *state) {
 		s.tellHaves(p, s.allPieces())
 	}
 	if e.h.P != 0 && !p.outgoing {
-		p.listen = netip.AddrPortFrom(p.link.addr.Addr(), e.h.P)
+		p.listen = netip.AddrPortFrom(p.link.addr.Addr().Unmap(), e.h.P)
 	}
 	if p.shoal {
 		p.unit = min(maxLarge, max(e.h.Shoal.MaxRequest, 16<<10))

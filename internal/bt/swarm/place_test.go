@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"shoal/internal/bt/rate"
+	"shoal/internal/bt/wire"
 	"shoal/internal/topology"
 )
 
@@ -104,4 +105,23 @@ func TestLimitsOfPlace(t *testing.T) {
 		by := seed.Stats().Traffic
 		return by["near"].Up == size && by["far"].Up == size
 	})
+}
+
+// TestDialsNobodyTwice: who has dialled us is not dialled when we hear where it
+// takes connections, but is when it is gone.
+func TestDialsNobodyTwice(t *testing.T) {
+	s := still(t, 4)
+	there := netip.MustParseAddrPort("10.77.2.1:6881")
+	p := s.meet(t)
+	p.link.addr = netip.AddrPortFrom(there.Addr(), 43026)
+	extHandshake{p, wire.ExtHandshake{P: there.Port()}}.apply(s)
+	foundPeers{[]netip.AddrPort{there}}.apply(s)
+	if s.conn.dialing != 0 {
+		t.Error("dials a peer that is connected")
+	}
+	s.drop(p, errFull)
+	s.now = s.now.Add(restAfter(errFull))
+	if at, _, ok := s.conn.book.Next(s.now); at != there || !ok {
+		t.Errorf("would dial %v, %v after it is gone", at, ok)
+	}
 }

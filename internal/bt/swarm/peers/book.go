@@ -73,14 +73,6 @@ func (b *Book) Next(now time.Time) (a netip.AddrPort, fails int, ok bool) {
 	return a, 0, false
 }
 
-// Use marks an address as connected by other means than Next.
-func (b *Book) Use(a netip.AddrPort) {
-	b.Add(a)
-	if e := b.known[netip.AddrPortFrom(a.Addr().Unmap(), a.Port())]; e != nil {
-		e.inUse = true
-	}
-}
-
 // Failed notes that dialling has failed: the address rests, longer each time.
 func (b *Book) Failed(a netip.AddrPort, now time.Time) {
 	if e := b.known[a]; e != nil {

@@ -212,7 +212,7 @@ func (s *state) unstick() {
 		}
 		idle := s.now.Sub(time.Unix(0, p.link.fetch.progress.Load()))
 		switch nothing := p.down.rate < 1; {
-		case nothing && p.site == nil && len(s.imports.sites) > 0 && p.link.fetch.waiting(s.now) > leastStall:
+		case nothing && p.site == nil && len(s.imports.sites) > 0 && p.link.fetch.waiting(s.now) > p.trusted():
 			s.doubt(p, true)
 			p.holdUntil = s.now.Add(2 * leastStall)
 			s.releaseJobs(p) // so that what it was asked for may come from elsewhere
@@ -227,6 +227,17 @@ func (s *state) unstick() {
 			s.releaseJobs(p)
 		}
 	}
+}
+
+// trusted is how long a peer of our site may send nothing of what it was asked for
+// before what it claims counts for nothing. Those that it gives no turn meanwhile
+// cannot find out, and have to wait for the next turn: so one that never sent
+// anything gets half.
+func (p *peer) trusted() time.Duration {
+	if p.down.last == 0 {
+		return leastStall / 2
+	}
+	return leastStall
 }
 
 // releaseJobs takes all jobs from a peer.

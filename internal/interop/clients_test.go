@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -27,6 +28,7 @@ type job struct {
 	dir    string // the folder that holds the content under its name
 	home   string // for configuration, and where marker appears
 	marker string // appears when the client says that it is complete
+	up     int    // bytes/s that shoal, aria2 and libtorrent may send; 0: no limit
 }
 
 // client knows how to run one BitTorrent client without a terminal, on one address, with nothing but trackers to
@@ -85,9 +87,15 @@ type peer struct {
 // join starts a client on source with its content in dir.
 func join(t *testing.T, c client, source, dir string) *peer {
 	t.Helper()
+	return joinAt(t, c, source, dir, 0)
+}
+
+// joinAt is join with a limit of what the client sends, in bytes/s.
+func joinAt(t *testing.T, c client, source, dir string, up int) *peer {
+	t.Helper()
 	need(t, c.needs...)
 	home := t.TempDir()
-	j := job{addr: newAddr(), source: source, dir: dir, home: home, marker: filepath.Join(home, "complete")}
+	j := job{addr: newAddr(), source: source, dir: dir, home: home, marker: filepath.Join(home, "complete"), up: up}
 	writeFile(t, filepath.Join(home, "mark"), "#!/bin/sh\n: > "+j.marker+"\n", 0o755)
 	return &peer{start(t, c.name, home, c.args(t, j)...), j}
 }
@@ -107,8 +115,12 @@ func (c client) intact(t *testing.T, content tree, dir string) {
 func (p *peer) complete() bool { return exists(p.marker) }
 
 func shoalArgs(_ *testing.T, j job) []string {
-	return []string{shoalBinary, "get", j.source, "--dir", j.dir, "--listen", j.addr + ":" + peerPort, "--seed",
+	args := []string{shoalBinary, "get", j.source, "--dir", j.dir, "--listen", j.addr + ":" + peerPort, "--seed",
 		"--on-complete", filepath.Join(j.home, "mark")}
+	if j.up > 0 {
+		args = append(args, "--up", strconv.Itoa(j.up)+"B/s")
+	}
+	return args
 }
 
 // aria2 speaks to UDP trackers only with DHT on; alone in its network namespace it finds no DHT node.
@@ -119,7 +131,7 @@ func aria2Args(program string) func(*testing.T, job) []string {
 			"--enable-dht6=false", "--disable-ipv6=true", "--bt-enable-lpd=false", "--seed-ratio=0.0",
 			"--file-allocation=none", "--check-integrity=true", "--allow-overwrite=true", "--auto-save-interval=0",
 			"--summary-interval=0", "--show-console-readout=false", "--enable-color=false", "--log=-", "--log-level=notice", "--bt-tracker-connect-timeout=5", "--bt-tracker-timeout=5",
-			"--on-bt-download-complete=" + j.home + "/mark", "-d", j.dir, j.source}
+			"--max-overall-upload-limit=" + strconv.Itoa(j.up), "--on-bt-download-complete=" + j.home + "/mark", "-d", j.dir, j.source}
 	}
 }
 
@@ -135,7 +147,7 @@ func aria2Refuses(t *testing.T, path string) string {
 }
 
 func libtorrentArgs(t *testing.T, j job) []string {
-	return []string{python, script(t), "swarm", j.source, j.dir, j.addr + ":" + peerPort, j.marker}
+	return []string{python, script(t), "swarm", j.source, j.dir, j.addr + ":" + peerPort, j.marker, strconv.Itoa(j.up)}
 }
 
 func transmissionArgs(program string) func(*testing.T, job) []string {

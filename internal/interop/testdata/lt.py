@@ -1,6 +1,8 @@
 """libtorrent (arvidn) for the interop tests.
 
-lt.py swarm METAFILE|MAGNET DIR IP:PORT MARKER   download or seed until SIGTERM; MARKER appears at completion
+lt.py swarm METAFILE|MAGNET DIR IP:PORT MARKER UP
+                                                 download or seed until SIGTERM, sending at most UP bytes/s unless that is 0;
+                                                 MARKER appears at completion
 lt.py make v1|v2|hybrid PIECE ANNOUNCE PATH OUT  make a metafile
 lt.py info METAFILE...                           one JSON line a metafile: what libtorrent reads in it
 """
@@ -17,7 +19,7 @@ import libtorrent as lt
 INCONSISTENT_HASHES = 217
 
 
-def swarm(source, folder, listen, marker):
+def swarm(source, folder, listen, marker, up):
     ip = listen.rsplit(":", 1)[0]
     session = lt.session({
         "listen_interfaces": listen, "outgoing_interfaces": ip, "enable_dht": False, "enable_lsd": False,
@@ -35,6 +37,7 @@ def swarm(source, folder, listen, marker):
     # Nobody but us decides when it runs: the queue would pause it once in a while.
     params.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
     handle = session.add_torrent(params)
+    handle.set_upload_limit(int(up))
     running, flushing = [True], False
     signal.signal(signal.SIGTERM, lambda *_: running.clear())
     while running:

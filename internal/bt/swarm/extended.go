@@ -66,6 +66,8 @@ func (l *link) parseShoal(body []byte) (event, error) {
 	switch {
 	case m.Kind == wire.ShoalTurn:
 		return licensed{l.p, m.Turn}, nil
+	case m.Kind == wire.ShoalMembers:
+		return toldMembers{l.p, m.Members}, nil
 	case len(m.Pieces) == 0 && m.Kind == wire.ShoalClaims:
 		return claimed{p: l.p}, nil
 	case len(m.Pieces) == 0:
@@ -83,6 +85,8 @@ func (l *link) parseShoal(body []byte) (event, error) {
 		return reported{l.p, m.Pieces}, nil
 	case wire.ShoalClaims:
 		return claimed{l.p, m.Pieces}, nil
+	case wire.ShoalRelays:
+		return relayed{l.p, m.Pieces}, nil
 	}
 	return nil, nil
 }

@@ -1,7 +1,6 @@
 package swarm
 
 import (
-	"net/netip"
 	"slices"
 	"time"
 
@@ -13,33 +12,27 @@ import (
 // owns a piece (package owner) it is expected to bring the piece in over the
 // WAN. docs/ownership.md has the whole picture.
 const (
-	maxSites    = 64               // told apart; peers can claim any
-	maxMembers  = 4096             // of our site that are not connected
-	claimFor    = 10 * time.Second // a claim holds without being renewed
-	claimEvery  = 3 * time.Second  // it is renewed
-	turnAside   = 2 * time.Second  // with nothing to import that is ours to import first
-	leastStall  = 5 * time.Second  // a piece that does not move is asked for elsewhere
-	lastStall   = 2 * time.Second  // the same when nothing else is left to fetch
-	mostStall   = time.Minute      // at the latest
-	takeOver    = 2 * time.Second  // later still, for each rank below the owner
-	starveAfter = 6 * time.Second  // with nothing on its way over the WAN
-	settled     = time.Second      // after which a source knows who is near
+	maxSites    = 64              // told apart; peers can claim any
+	maxMembers  = 4096            // of our site that are not connected
+	turnAside   = 2 * time.Second // with nothing to import that is ours to import first
+	leastStall  = 5 * time.Second // a piece that does not move is asked for elsewhere
+	lastStall   = 2 * time.Second // the same when nothing else is left to fetch
+	mostStall   = time.Minute     // at the latest
+	takeOver    = 2 * time.Second // later still, for each rank below the owner
+	starveAfter = 6 * time.Second // with nothing on its way over the WAN
+	settled     = time.Second     // after which a source knows who is near
 )
 
 // imports is what we may bring in from other sites.
 type imports struct {
-	pick    *picker.Picker   // those pieces, by how many peers elsewhere have them
-	ranks   []*picker.Picker // of them, what is to be taken from sites of each rank (owner.Turn)
-	sites   map[string]*site
-	order   []*site      // the same
-	table   *owner.Table // nil until we know by which address others know us
-	self    netip.AddrPort
-	named   map[netip.AddrPort]bool // of our site, by a tracker or their address
-	lost    map[netip.AddrPort]bool // of those, who did not answer or broke off
-	claims  map[uint32]claim        // of others in our site
+	pick  *picker.Picker   // those pieces, by how many peers elsewhere have them
+	ranks []*picker.Picker // of them, what is to be taken from sites of each rank (owner.Turn)
+	sites map[string]*site
+	order []*site      // the same
+	table *owner.Table // nil until we know by which address others know us
+	membership
+	claims  claims
 	due     due
-	told    []uint32 // what we last claimed
-	toldAt  time.Time
 	level   int       // 0: what is ours to import first; 1: all that we own; more: what others own, down to that rank
 	idle    time.Time // since when there is nothing to import; zero: there is
 	checked time.Time
@@ -47,7 +40,6 @@ type imports struct {
 	starved bool      // that is long ago
 	wholes  int       // peers of our own site that have everything
 	queue   queue
-	stale   bool // who belongs to our site may have changed
 }
 
 // due tells since when our site may take pieces.
@@ -59,7 +51,7 @@ type due struct {
 func newImports(n int, seed uint64) imports {
 	im := imports{
 		pick: picker.New(n, seed), sites: map[string]*site{}, due: due{since: make([]int64, n)},
-		named: map[netip.AddrPort]bool{}, lost: map[netip.AddrPort]bool{}, claims: map[uint32]claim{},
+		membership: newMembership(), claims: newClaims(),
 	}
 	for i := range n {
 		im.close(uint32(i))
@@ -127,11 +119,11 @@ func (s *state) review() {
 // long these have had nothing to do: else they would begin it at the same moment.
 func (s *state) importable(piece uint32) bool {
 	im := &s.imports
-	if c, is := im.claims[piece]; is && s.now.Before(c.until) {
+	if im.claims.claimed(piece, s.now) {
 		return false
 	}
 	if im.table != nil && !im.table.Owns(piece) {
-		if im.level < 2 {
+		if im.level < 2 || im.claims.passedOn(piece, s.now) {
 			return false
 		}
 		rank := owner.Rank(im.table.Self(), im.table.Members(), piece)
@@ -201,14 +193,11 @@ func (s *state) stepImports() {
 	if im.stale {
 		s.gather()
 	}
-	for piece, c := range im.claims {
-		if !s.now.Before(c.until) {
-			delete(im.claims, piece)
-			s.reconsider(piece)
-		}
-	}
+	s.tellMembers()
+	s.endClaims()
 	pieces := s.importing()
 	s.claim(pieces)
+	s.relay()
 	s.setLevel(len(pieces) > 0)
 }
 

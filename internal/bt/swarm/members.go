@@ -4,13 +4,36 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"time"
 
 	"shoal/internal/bt/swarm/owner"
+	"shoal/internal/bt/wire"
 	"shoal/internal/topology"
 )
 
 // Members of our site are those that a tracker names, those whose address is in
-// it, and those that are connected and say so. Who does not answer is none.
+// it, those that are connected and say so, and those of whom other members tell.
+// Who does not answer is none.
+
+// membership is who belongs to our site, ourselves beside the others.
+type membership struct {
+	self   netip.AddrPort
+	named  map[netip.AddrPort]bool // by a tracker or their address
+	heard  owner.Hearsay           // from others
+	lost   map[netip.AddrPort]bool // who did not answer or broke off
+	roster []netip.AddrPort        // all who have been members, in the order in which they became known
+	listed map[netip.AddrPort]bool // the same
+	stale  bool                    // who belongs to our site may have changed
+}
+
+func newMembership() membership {
+	return membership{named: map[netip.AddrPort]bool{}, lost: map[netip.AddrPort]bool{}, listed: map[netip.AddrPort]bool{}}
+}
+
+// hearsayFor is how long a member that a tracker does not name is believed in when
+// it was told of by others: two lists of a tracker, whose next one names it if it
+// is there.
+const hearsayFor = 5 * time.Minute
 
 // lookAround finds members among addresses.
 func (s *state) lookAround(addrs []netip.AddrPort) {
@@ -52,7 +75,7 @@ func (s *state) departed(p *peer, why error) {
 
 // misses notes that nobody answers at an address.
 func (s *state) misses(a netip.AddrPort) {
-	if im := &s.imports; im.named[a] && !im.lost[a] {
+	if im := &s.imports; im.listed[a] && !im.lost[a] {
 		im.lost[a], im.stale = true, true
 	}
 }
@@ -72,6 +95,9 @@ func (s *state) gather() {
 	for a := range im.named {
 		members[a] = !im.lost[a]
 	}
+	for a := range im.heard.Believed() {
+		members[a] = !im.lost[a]
+	}
 	for p := range s.peers {
 		if p.listen.IsValid() {
 			members[p.listen] = p.site == nil && p.imports()
@@ -81,11 +107,58 @@ func (s *state) gather() {
 	for a, is := range members {
 		if is {
 			others = append(others, owner.KeyOf(a))
+			im.list(a)
 		}
 	}
 	if im.table.Set(others) {
 		s.review()
 		s.tellAbroad()
+	}
+}
+
+// list notes a member.
+func (m *membership) list(a netip.AddrPort) {
+	if !m.listed[a] && len(m.roster) < maxMembers {
+		m.listed[a] = true
+		m.roster = append(m.roster, a)
+	}
+}
+
+// tellMembers tells our site of members that it may not know yet: a tracker's list
+// lacks whoever came after it was made, and there may be no tracker. Two hosts with
+// different lists would both own some pieces, and bring them in twice.
+func (s *state) tellMembers() {
+	roster := s.imports.roster
+	if !s.o.gossips() {
+		return
+	}
+	for p := range s.peers {
+		if p.shoalID == 0 || p.site != nil {
+			continue
+		}
+		for p.members < len(roster) {
+			few := roster[p.members:min(len(roster), p.members+wire.MaxShoalMembers)]
+			p.members += len(few)
+			p.send(func(b []byte) []byte { return wire.AppendExtended(b, p.shoalID, wire.AppendShoalMembers(nil, few)) })
+		}
+	}
+}
+
+// toldMembers occurs when a peer tells who belongs to its site.
+type toldMembers struct {
+	p       *peer
+	members []netip.AddrPort
+}
+
+func (e toldMembers) apply(s *state) {
+	if e.p.site != nil || !s.o.gossips() {
+		return
+	}
+	im := &s.imports
+	for _, a := range e.members {
+		if a != im.self && im.heard.Tell(e.p.link.addr.Addr(), a, s.now) {
+			im.stale = true
+		}
 	}
 }
 
@@ -114,6 +187,7 @@ func (e named) apply(s *state) {
 			}
 		}
 	}
+	im.heard.Forget(s.now.Add(-hearsayFor))
 	im.stale = true
 }
 

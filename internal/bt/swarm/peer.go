@@ -64,6 +64,7 @@ type towardsThem struct {
 	heard      int       // of state.gained: pieces that it was told of, shoal peers only
 	newsAt     time.Time
 	blind      bool // it sees only the pieces that a source has offered it
+	members    int  // of the roster: those that it was told of
 	pexAt      time.Time
 	told       map[netip.AddrPort]bool
 }

@@ -2,7 +2,9 @@ package wire
 
 import (
 	"bytes"
+	"net/netip"
 	"reflect"
+	"slices"
 	"testing"
 )
 
@@ -142,8 +144,12 @@ func FuzzShoal(f *testing.F) {
 	f.Add([]byte{9, 1})
 	f.Add(AppendShoalTurn(nil, 2))
 	f.Add([]byte{1, 0x80, 0, 0, 0, 0, 0x3f, 0xff, 0xff})
+	f.Add(AppendShoalMembers(nil, []netip.AddrPort{netip.MustParseAddrPort("10.0.0.1:6881"), netip.MustParseAddrPort("[2001:db8::1]:6882")}))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		m, err := ParseShoal(body)
+		if again, wrong := ParseShoal(AppendShoalMembers(nil, m.Members)); err == nil && m.Members != nil && (wrong != nil || !slices.Equal(again.Members, m.Members)) {
+			t.Errorf("%v came back as %v, %v", m.Members, again.Members, wrong)
+		}
 		if err != nil || m.Pieces == nil {
 			return
 		}

@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/binary"
 	"iter"
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -49,6 +50,8 @@ const (
 	ShoalDamaged ShoalKind = 3 // these pieces came from the receiver and did not match their hashes
 	ShoalTurn    ShoalKind = 4 // the receiver may begin this many pieces now
 	ShoalClaims  ShoalKind = 5 // the sender is bringing these pieces into its site, and no others
+	ShoalMembers ShoalKind = 6 // these hosts belong to the sender's site, beside those it has told of before
+	ShoalRelays  ShoalKind = 7 // peers of the sender have claimed these pieces
 )
 
 // Run is a run of piece indices, both ends included.
@@ -81,10 +84,14 @@ func (r Runs) Count() int64 {
 
 // ShoalMessage is a parsed shoal message.
 type ShoalMessage struct {
-	Kind   ShoalKind
-	Pieces Runs // of haves, cancels and damaged; every index is below MaxPieces
-	Turn   int  // of turn: pieces, at most MaxPieces
+	Kind    ShoalKind
+	Pieces  Runs             // of all kinds but turn and members; every index is below MaxPieces
+	Turn    int              // of turn: pieces, at most MaxPieces
+	Members []netip.AddrPort // of members: where they take connections
 }
+
+// MaxShoalMembers bounds a members message.
+const MaxShoalMembers = 1000
 
 // runBit marks the first of two words that make a run: a single piece is one word.
 const runBit = 1 << 31
@@ -119,6 +126,58 @@ func AppendShoalClaims(dst []byte, pieces []uint32) []byte {
 	return appendRuns(append(dst, byte(ShoalClaims)), pieces)
 }
 
+// AppendShoalMembers appends the body of a shoal message that tells of hosts of
+// the sender's site, up to MaxShoalMembers of them.
+func AppendShoalMembers(dst []byte, members []netip.AddrPort) []byte {
+	members = members[:min(len(members), MaxShoalMembers)]
+	four := 0
+	for _, a := range members {
+		if a.Addr().Unmap().Is4() {
+			four++
+		}
+	}
+	dst = binary.BigEndian.AppendUint16(append(dst, byte(ShoalMembers)), uint16(four))
+	for _, of4 := range []bool{true, false} {
+		for _, a := range members {
+			if ip := a.Addr().Unmap(); ip.Is4() == of4 {
+				dst = binary.BigEndian.AppendUint16(append(dst, ip.AsSlice()...), a.Port())
+			}
+		}
+	}
+	return dst
+}
+
+// parseMembers leaves out those that nobody can connect to.
+func parseMembers(b []byte) ([]netip.AddrPort, error) {
+	if len(b) < 2 {
+		return nil, malformed("shoal message", "members of %d bytes", len(b))
+	}
+	four := int(binary.BigEndian.Uint16(b))
+	b = b[2:]
+	if six := len(b) - 6*four; six < 0 || six%18 != 0 || four+six/18 > MaxShoalMembers {
+		return nil, malformed("shoal message", "%d members with IPv4 addresses in %d bytes, at most %d in all", four, len(b), MaxShoalMembers)
+	}
+	var members []netip.AddrPort
+	for len(b) > 0 {
+		n := 4
+		if four--; four < 0 {
+			n = 16
+		}
+		ip, _ := netip.AddrFromSlice(b[:n])
+		if a := netip.AddrPortFrom(ip, binary.BigEndian.Uint16(b[n:])); reachable(a) {
+			members = append(members, a)
+		}
+		b = b[n+2:]
+	}
+	return members, nil
+}
+
+// AppendShoalRelays appends the body of a shoal message that says which pieces
+// peers of the sender in its site are bringing in.
+func AppendShoalRelays(dst []byte, pieces []uint32) []byte {
+	return appendRuns(append(dst, byte(ShoalRelays)), pieces)
+}
+
 func appendRuns(dst []byte, pieces []uint32) []byte {
 	if !slices.IsSorted(pieces) {
 		pieces = slices.Sorted(slices.Values(pieces))
@@ -147,7 +206,7 @@ func ParseShoal(body []byte) (ShoalMessage, error) {
 	m := ShoalMessage{Kind: ShoalKind(body[0])}
 	var err error
 	switch m.Kind {
-	case ShoalHaves, ShoalCancels, ShoalDamaged:
+	case ShoalHaves, ShoalCancels, ShoalDamaged, ShoalRelays:
 		m.Pieces, err = parseRuns(body[1:])
 	case ShoalClaims:
 		if len(body) > 1 { // none is an answer too
@@ -155,6 +214,8 @@ func ParseShoal(body []byte) (ShoalMessage, error) {
 		}
 	case ShoalTurn:
 		m.Turn, err = parseTurn(body[1:])
+	case ShoalMembers:
+		m.Members, err = parseMembers(body[1:])
 	}
 	return m, err
 }

@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/hex"
 	"errors"
+	"net/netip"
 	"slices"
 	"testing"
 )
@@ -45,6 +46,13 @@ func TestShoalCancels(t *testing.T) {
 	}
 }
 
+func TestShoalRelays(t *testing.T) {
+	m, err := ParseShoal(AppendShoalRelays(nil, []uint32{3, 4, 7}))
+	if err != nil || m.Kind != ShoalRelays || !slices.Equal(slices.Collect(m.Pieces.All()), []uint32{3, 4, 7}) {
+		t.Errorf("got %+v, %v", m, err)
+	}
+}
+
 func TestShoalClaims(t *testing.T) {
 	for _, pieces := range [][]uint32{nil, {4}, {1, 2, 9}} {
 		m, err := ParseShoal(AppendShoalClaims(nil, pieces))
@@ -63,8 +71,26 @@ func TestShoalTurn(t *testing.T) {
 	}
 }
 
+func TestShoalMembers(t *testing.T) {
+	four, six := netip.MustParseAddrPort("10.0.0.1:6881"), netip.MustParseAddrPort("[2001:db8::1]:6882")
+	body := AppendShoalMembers(nil, []netip.AddrPort{six, four})
+	if got, want := hex.EncodeToString(body), "060001"+"0a0000011ae1"+"20010db80000000000000000000000011ae2"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	m, err := ParseShoal(body)
+	if err != nil || m.Kind != ShoalMembers || !slices.Equal(m.Members, []netip.AddrPort{four, six}) {
+		t.Errorf("parsed %+v, %v", m, err)
+	}
+	if m, err := ParseShoal(AppendShoalMembers(nil, slices.Repeat([]netip.AddrPort{four}, 2*MaxShoalMembers))); err != nil || len(m.Members) != MaxShoalMembers {
+		t.Errorf("of too many %d are told, %v", len(m.Members), err)
+	}
+	if m, err := ParseShoal(AppendShoalMembers(nil, []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:1"), netip.MustParseAddrPort("10.0.0.1:0")})); err != nil || len(m.Members) != 0 {
+		t.Errorf("nobody can connect to %v, %v", m.Members, err)
+	}
+}
+
 func TestShoalUnknownKindIsIgnored(t *testing.T) {
-	for _, body := range []string{"\x00", "\x06", "\xffanything", "\x07\x00\x00"} {
+	for _, body := range []string{"\x00", "\x08", "\xffanything", "\x09\x00\x00"} {
 		m, err := ParseShoal([]byte(body))
 		if err != nil || m.Kind != ShoalKind(body[0]) || m.Pieces != nil {
 			t.Errorf("%q: %+v, %v", body, m, err)
@@ -87,6 +113,10 @@ func TestShoalRefuses(t *testing.T) {
 		"beyond the bound": "0101000000",
 		"endless run":      "0180000000ffffffff",
 		"end with run bit": "018000000080000001",
+		"no members":       "06",
+		"torn member":      "0600010a0000011a",
+		"fewer than said":  "0600020a0000011ae1",
+		"torn member of 6": "06000020010db8",
 	} {
 		b, err := hex.DecodeString(body)
 		if err != nil {

@@ -142,6 +142,23 @@ func TestOneCopy(t *testing.T) {
 	}
 }
 
+// TestOneCopyOfMany: where a data centre has more hosts than one is connected to,
+// and the tracker has told each only of those who came before, they still agree who
+// brings in what.
+func TestOneCopyOfMany(t *testing.T) {
+	o := sites()
+	const each = 36
+	o.Hosts = 2 * each
+	o.Place = func(host int) string { return []string{"fra", "nyc"}[max(host, 0)/each] }
+	r := simulate(t, o)
+	if r.Done != o.Hosts {
+		t.Errorf("%d of %d hosts have everything", r.Done, o.Hosts)
+	}
+	if copies := float64(r.Flows[Way{"fra", "nyc"}]) / float64(o.Pieces*o.PieceLength); copies < 1 || copies > 1.15 {
+		t.Errorf("%.3f copies of the content came from fra to nyc, want at most 1.15", copies)
+	}
+}
+
 // TestFlows: what went each way is what came, over lines that were set by name.
 func TestFlows(t *testing.T) {
 	o := small()

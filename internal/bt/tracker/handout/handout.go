@@ -6,6 +6,7 @@
 package handout
 
 import (
+	"math"
 	"math/bits"
 	"math/rand/v2"
 	"slices"
@@ -83,7 +84,7 @@ func Pick(dst []uint32, sites []Site, handed []uint32, a Asker, rng *rand.Rand) 
 		return dst, false
 	}
 	w := look(sites, &a)
-	p := picker{dst: dst, start: len(dst), handed: handed, a: &a, rng: rng}
+	p := picker{dst: dst, start: len(dst), handed: handed, a: a, dice: dice{state: rng.Uint64()}}
 	if w.sites == 0 {
 		if a.Site >= 0 {
 			p.take(sites[a.Site].open(a.Seed), a.Want)
@@ -104,7 +105,7 @@ func Pick(dst []uint32, sites []Site, handed []uint32, a Asker, rng *rand.Rand) 
 	}
 	got := len(p.dst) - p.start
 	p.abroad(sites, w, min(max(far, fewest-got), a.Want-got))
-	p.shuffle(p.start)
+	p.shuffle(p.dst[p.start:], len(p.dst))
 	return p.dst, p.told
 }
 
@@ -143,14 +144,38 @@ type picker struct {
 	dst    []uint32
 	start  int // where the list begins in dst
 	handed []uint32
-	a      *Asker
-	rng    *rand.Rand
+	a      Asker
+	dice   dice
 	told   bool // a far seed is in it
 }
 
-func (p *picker) shuffle(start int) {
-	list := p.dst[start:]
-	p.rng.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+// dice is a source of chance for one list, which takes a hundred numbers: SplitMix64 (Steele, Lea and Flood, "Fast
+// Splittable Pseudorandom Number Generators", 2014), and two numbers of each that it gives. As a value on the stack it
+// costs a third of a rand.Rand.
+type dice struct{ state, rest uint64 }
+
+// below is a number from 0 to n-1, for n below 2^32: the multiplication of Lemire's "Fast Random Integer Generation in
+// an Interval" (2019) without its correction, which for swarms of any size would change one number in thousands.
+func (d *dice) below(n int) int {
+	word := d.rest
+	d.rest = 0
+	if word == 0 {
+		d.state += 0x9e3779b97f4a7c15
+		word = d.state
+		word = (word ^ word>>30) * 0xbf58476d1ce4e5b9
+		word = (word ^ word>>27) * 0x94d049bb133111eb
+		word ^= word >> 31
+		d.rest = word >> 32
+	}
+	return int(word & math.MaxUint32 * uint64(n) >> 32)
+}
+
+// shuffle puts k of a list, any of them, in front and in any order.
+func (p *picker) shuffle(list []uint32, k int) {
+	for i := range min(k, len(list)-1) {
+		j := i + p.dice.below(len(list)-i)
+		list[i], list[j] = list[j], list[i]
+	}
 }
 
 // take adds up to k of these slots. The candidates, twice as many, are a stratified sample: the slots are cut into
@@ -164,12 +189,17 @@ func (p *picker) take(from []uint32, k int) {
 	}
 	start := len(p.dst)
 	// Rotating the runs lets each border of two runs fall anywhere, so that neighbours are not always apart.
-	turn := p.rng.IntN(n)
-	for i := range c {
-		lo, hi := i*n/c, (i+1)*n/c
+	turn := p.dice.below(n)
+	run, more, carry := n/c, n%c, 0
+	for lo, hi := 0, 0; lo < n; lo = hi {
+		hi = lo + run
+		if carry += more; carry >= c {
+			carry -= c
+			hi++
+		}
 		at := turn + lo
 		if hi-lo > 1 {
-			at += p.rng.IntN(hi - lo)
+			at += p.dice.below(hi - lo)
 		}
 		if at >= n {
 			at -= n
@@ -178,9 +208,9 @@ func (p *picker) take(from []uint32, k int) {
 			p.dst = append(p.dst, slot)
 		}
 	}
-	p.shuffle(start)
 	got := p.dst[start:]
 	k = min(k, len(got))
+	p.shuffle(got, k)
 	for i := range min(k, len(got)-k) {
 		if rival := got[k+i]; p.handed[rival] < p.handed[got[i]] {
 			got[i] = rival
@@ -192,7 +222,7 @@ func (p *picker) take(from []uint32, k int) {
 // abroad adds up to k peers of other data centres.
 func (p *picker) abroad(sites []Site, w world, k int) {
 	end := len(p.dst) + max(k, 0)
-	seeds := !p.a.Seed && room(sites, w, p.a)
+	seeds := !p.a.Seed && room(sites, w, &p.a)
 	switch {
 	case p.a.Seed:
 		p.everywhere(sites, perSite(w.seeds), end)
@@ -225,7 +255,7 @@ func (p *picker) seed(sites []Site, end int) {
 
 // others visits the other data centres, beginning anywhere, until do has enough.
 func (p *picker) others(sites []Site, do func(*Site) bool) {
-	first := p.rng.IntN(len(sites))
+	first := p.dice.below(len(sites))
 	for i := range sites {
 		at := (first + i) % len(sites)
 		if at != p.a.Site && !do(&sites[at]) {
@@ -250,7 +280,7 @@ func (p *picker) draw(sites []Site, w world, end int, seeds bool) {
 
 // any is a peer of another data centre that is not in the list; below zero when chance chose one that cannot be.
 func (p *picker) any(sites []Site, w world, seeds bool) (slot int) {
-	n := p.rng.IntN(w.peers)
+	n := p.dice.below(w.peers)
 	for i := range sites {
 		if i == p.a.Site {
 			continue

@@ -63,7 +63,8 @@ type shard struct {
 	swarms  map[metainfo.InfoHash]*swarm
 	rng     *rand.Rand
 	slots   []uint32 // scratch of a handout
-	crowded bool     // nothing can be dropped for a new swarm, until the next sweep
+	selves  [3]uint32
+	crowded bool // nothing can be dropped for a new swarm, until the next sweep
 
 	revision Revision
 	_        [64]byte // so that neighbours do not share a cache line
@@ -204,8 +205,7 @@ func (sh *shard) pickFrom(t *table, a *Announce, asker handout.Asker, names []st
 	if t.len() == 0 {
 		return 0
 	}
-	var self [3]uint32
-	asker.Self, asker.Site = t.selves(self[:0], a), t.findSite(a.Place)
+	asker.Self, asker.Site = t.selves(sh.selves[:0], a), t.findSite(a.Place)
 	own := slices.IndexFunc(asker.Self, func(slot uint32) bool { return int(t.meta[slot].site) == asker.Site })
 	asker.Told = own >= 0 && t.meta[asker.Self[own]].flags&told != 0
 	var far bool

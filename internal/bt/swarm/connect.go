@@ -293,9 +293,9 @@ func (s *state) newPeer(e connected) *peer {
 	}
 	p.link = &link{
 		t: s.t, p: p, addr: e.addr, fast: e.hs.Fast(),
-		fetch: newFetcher(startWindow, stockUnit, !p.shoal),
 	}
 	s.locate(p)
+	p.link.fetch = newFetcher(firstWindow(p.link.down.Rate()), stockUnit, !p.shoal)
 	p.link.conn = peerconn.New(e.nc, p.link, peerconn.Options{
 		Source: padded{s.o.Store, s.o.Info.Length()}, Budget: s.o.Budget, Up: &p.link.up, Down: &p.link.down, Log: s.o.Log,
 	})

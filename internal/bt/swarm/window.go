@@ -6,28 +6,43 @@ import "time"
 // measured: 1 Gbit/s.
 const longLine = 125e6
 
-// retune fits window and request size to the measured path.
+// retune fits window and request size to the measured path. Under a limit no more
+// is asked for than passes it in that time: the rest would lie in the socket
+// until we come to it, and be lost and sent again when we are stopped.
 func (s *state) retune(p *peer) {
-	rate := max(p.down.rate, p.down.now)
+	rate, line := max(p.down.rate, p.down.now), float64(longLine)
+	limit := p.link.down.Rate()
+	if limit > 0 {
+		rate, line = min(rate, float64(limit)), min(line, float64(limit))
+	}
 	latency := p.link.fetch.fastest()
 	window := ahead(rate, p.rtt, latency)
 	unit := int64(stockUnit)
-	low := int64(startWindow)
+	low := firstWindow(limit)
 	if p.shoal {
 		unit, low = slowUnit, 1
 		if p.alone && p.site == nil && s.only(p) { // nobody waits for what we ask for beforehand
-			low = max(low, int64(longLine*pathOf(p.rtt, latency).Seconds()))
+			low = max(low, int64(line*pathOf(p.rtt, latency).Seconds()))
 		}
 		if rate > 40e6 {
 			unit, low = fastUnit, 4<<20
 		}
-		unit = min(unit, p.unit)
+		unit = min(int64(p.link.down.Chunk(int(unit))), p.unit)
 	} else if p.ext.Reqq > 0 {
 		window = min(window, int64(p.ext.Reqq)*stockUnit)
 	} else {
 		window = min(window, 250*stockUnit)
 	}
 	p.link.fetch.set(min(max(window, low), maxWindow), unit)
+}
+
+// firstWindow is how much to ask for before anything is measured, under a limit
+// in bytes a second or, with 0, none.
+func firstWindow(limit int64) (bytes int64) {
+	if limit == 0 {
+		return startWindow
+	}
+	return min(startWindow, max(stockUnit, int64(float64(limit)*scheduling.Seconds())))
 }
 
 // only tells whether nobody else has leave for us to fetch, or is being asked:

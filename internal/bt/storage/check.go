@@ -194,7 +194,7 @@ func (d *Disk) adopt(seen *survey, have *bitfield.Set) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	state := &r.state
-	state.Have, state.Written = have.Clone(), record.Written{}
+	state.Have, state.Written = have.Clone(), d.unfinished(seen, have)
 	state.Durable, r.fresh = bitfield.New(have.Len()), nil
 	for p := have.Next(0); p >= 0; p = have.Next(p + 1) {
 		if rec := &seen.trust.rec; rec.usable && rec.state.Durable.Has(p) {
@@ -211,10 +211,6 @@ func (d *Disk) adopt(seen *survey, have *bitfield.Set) {
 				d.set(i, dirty) // what an earlier run wrote may not be on disk yet
 			}
 		}
-	}
-	d.partial = d.unfinished(seen, have)
-	for _, p := range d.partial {
-		state.Written[uint32(p.Piece)] = p.Blocks.Clone()
 	}
 }
 

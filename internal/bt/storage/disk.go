@@ -40,8 +40,8 @@ type Disk struct {
 	ahead  *ahead
 
 	mu      sync.Mutex
-	seen    *survey   // what Preflight found, for Check
-	partial []Partial // what Check found
+	seen    *survey                  // what Preflight found, for Check
+	edges   map[metainfo.Piece]int64 // where the last write ended inside of a block that it had begun
 	stop    context.CancelFunc
 	stopped chan struct{} // closed when the background work has ended; nil if it never began
 }
@@ -77,6 +77,7 @@ func Open(dir string, info *metainfo.Info, hashes *metainfo.Hashes, o Options) (
 		o:      o,
 		log:    o.Log,
 		ahead:  newAhead(o.OpenFiles),
+		edges:  map[metainfo.Piece]int64{},
 	}
 	d.lay = newLayout(info, o.As, sideName(info, ".parts"))
 	d.tree = newTree(dir, d.lay)
@@ -190,12 +191,16 @@ func (d *Disk) cacheID() (id [16]byte) {
 
 // MarkHave notes that a piece was verified and written as a whole. It is cheap:
 // one small write and no sync.
-func (d *Disk) MarkHave(p metainfo.Piece) { d.rec.mark(uint32(p), true) }
+func (d *Disk) MarkHave(p metainfo.Piece) {
+	d.settled(p)
+	d.rec.mark(uint32(p), true)
+}
 
 // Forget notes that what was written of a piece is not right, so that a restart
 // does not come back to it but fetches it anew.
 func (d *Disk) Forget(p metainfo.Piece) {
 	if !d.o.ReadOnly { // a seed's content is not ours to mend
+		d.settled(p)
 		d.rec.mark(uint32(p), false)
 	}
 }

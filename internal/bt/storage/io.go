@@ -122,13 +122,40 @@ func (d *Disk) noteWritten(off, n int64) {
 		if from == 0 && to >= data && d.fits(p) {
 			continue // MarkHave follows at once; until then hashing a few small files tells
 		}
-		first := (from + metainfo.BlockSize - 1) / metainfo.BlockSize
+		first := (d.meet(p, from, to) + metainfo.BlockSize - 1) / metainfo.BlockSize
 		last := to / metainfo.BlockSize
 		if to >= data {
-			last = (data + metainfo.BlockSize - 1) / metainfo.BlockSize
+			last = int64(d.blocks(p))
 		}
 		d.rec.wrote(uint32(p), int(first), int(max(0, last-first)))
 	}
+}
+
+// meet moves the start of a write to a piece back to that of its block if the
+// write before had begun the block and ended there: bytes come as the network
+// cuts them.
+func (d *Disk) meet(p metainfo.Piece, from, to int64) int64 {
+	begun, over := from%metainfo.BlockSize, to%metainfo.BlockSize
+	if begun == 0 && over == 0 {
+		return from
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if begun > 0 && d.edges[p] == from {
+		from -= begun
+	}
+	delete(d.edges, p)
+	if over > 0 && to-over >= from {
+		d.edges[p] = to
+	}
+	return from
+}
+
+// settled forgets where the last write to a piece ended.
+func (d *Disk) settled(p metainfo.Piece) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.edges, p)
 }
 
 // fits tells whether every file of a piece is no longer than a piece.

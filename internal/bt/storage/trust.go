@@ -123,6 +123,5 @@ func (t *trust) doubtful(p int) bool {
 		return true
 	}
 	blocks := t.rec.state.Written[uint32(p)]
-	data := t.d.info.PieceData(metainfo.Piece(p))
-	return blocks != nil && blocks.Count() >= int((data+metainfo.BlockSize-1)/metainfo.BlockSize)
+	return blocks != nil && blocks.Count() >= t.d.blocks(metainfo.Piece(p))
 }

@@ -14,6 +14,11 @@ const BulkSize = 256 << 10
 // Budget bounds the memory of all bulk buffers in the process. The zero
 // value is not usable; see NewBudget.
 type Budget struct {
+	// Small is the size in bytes of the buffer that each connection has beside
+	// those; 0: 32 KiB, which a stock block and its header fit into. Where tens of
+	// thousands of connections live in one process it may be less.
+	Small int
+
 	limit int64
 	used  atomic.Int64
 	pool  sync.Pool

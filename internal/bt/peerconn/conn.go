@@ -20,7 +20,8 @@ import (
 )
 
 const (
-	smallSize   = 32 << 10 // read buffer of an idle connection: a stock block and its header fit
+	smallSize   = 32 << 10 // read buffer of an idle connection, see Budget.Small
+	leastSmall  = 1 << 10  // as small as it may be
 	maxControl  = 4 << 20  // bytes of queued control messages before a peer counts as stuck
 	maxUploads  = 4096     // queued block requests before a peer counts as hostile
 	idleLimit   = 150 * time.Second

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -173,7 +174,12 @@ func secure(t testing.TB, a, b net.Conn) (net.Conn, net.Conn) {
 
 func run(t *testing.T, nc net.Conn, h Handler, src Source) *Conn {
 	t.Helper()
-	c := New(nc, h, Options{Source: src, Budget: NewBudget(8 << 20)})
+	return runWith(t, nc, h, src, NewBudget(8<<20))
+}
+
+func runWith(t *testing.T, nc net.Conn, h Handler, src Source, budget *Budget) *Conn {
+	t.Helper()
+	c := New(nc, h, Options{Source: src, Budget: budget})
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = c.Run(ctx) })
@@ -191,25 +197,38 @@ func TestBlocks(t *testing.T) {
 	for i := range uint32(60) { // a train of stock blocks
 		blocks = append(blocks, wire.Block{Index: 0, Begin: i * 16384, Length: 16384})
 	}
-	for _, kind := range []string{"tcp", "tls", "pipe"} {
+	for _, kind := range []string{"tcp", "tls", "pipe", "small", "tiny"} {
 		t.Run(kind, func(t *testing.T) {
 			a, b := tcpPair(t)
 			switch kind {
 			case "tls":
 				a, b = secure(t, a, b)
-			case "pipe": // no sendfile, as in a simulated network
+			case "pipe", "small", "tiny": // no sendfile, as in a simulated network
 				a.Close()
 				b.Close()
 				a, b = net.Pipe()
 			}
-			got := newRecorder()
+			got, budget := newRecorder(), NewBudget(8<<20)
+			switch kind {
+			case "small":
+				budget.Small = 4 << 10
+			case "tiny": // and no large buffer left
+				budget = NewBudget(0)
+				budget.Small = 1
+				budget.TryGet()
+			}
 			up := run(t, a, newRecorder(), src)
-			run(t, b, got, src)
+			runWith(t, b, got, src, budget)
+			bits := bytes.Repeat([]byte{0xaa}, 6000)
+			up.Send(func(dst []byte) []byte { return wire.AppendBitfield(dst, bits) })
 			for _, blk := range blocks {
 				up.Upload(Upload{Block: blk, Off: int64(blk.Begin)})
 				up.Send(func(dst []byte) []byte { return wire.AppendHave(dst, blk.Begin) })
 			}
-			got.until(t, "all blocks", func() bool { return len(got.blocks) == len(blocks) && len(got.msgs) == len(blocks) })
+			got.until(t, "all blocks", func() bool { return len(got.blocks) == len(blocks) && len(got.msgs) == len(blocks)+1 })
+			if want := wire.Bitfield.String() + ":" + string(bits); !slices.Contains(got.msgs, want) {
+				t.Error("a message of 6,000 bytes arrived damaged")
+			}
 			for _, blk := range blocks {
 				if !bytes.Equal(got.blocks[blk], content[blk.Begin:blk.End()]) {
 					t.Errorf("block %+v arrived damaged", blk)
@@ -279,8 +298,9 @@ func FuzzReader(f *testing.F) {
 	f.Add(wire.AppendHave(wire.AppendPieceHeader(nil, 1, 2, 3), 4))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		a, b := net.Pipe()
-		h := newRecorder()
-		c := New(a, h, Options{Source: disk{}, Budget: NewBudget(1 << 20)})
+		h, budget := newRecorder(), NewBudget(1<<20)
+		budget.Small = len(in) % 2 * 1024
+		c := New(a, h, Options{Source: disk{}, Budget: budget})
 		go func() {
 			_, _ = b.Write(in)
 			b.Close()

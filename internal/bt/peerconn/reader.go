@@ -1,6 +1,7 @@
 package peerconn
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -37,7 +38,7 @@ const pieceHead = 13
 
 func (r *reader) init(c *Conn) {
 	r.c = c
-	r.small = make([]byte, smallSize)
+	r.small = make([]byte, max(leastSmall, cmp.Or(c.o.Budget.Small, smallSize)))
 	r.buf = r.small
 }
 
@@ -88,7 +89,7 @@ func (r *reader) header() (n int, id wire.ID, err error) {
 
 // message hands a whole small frame to the handler.
 func (r *reader) message(id wire.ID, n int) error {
-	if n <= smallSize {
+	if n <= len(r.small) {
 		if err := r.need(n); err != nil {
 			return err
 		}
@@ -98,7 +99,7 @@ func (r *reader) message(id wire.ID, n int) error {
 	}
 	// Bitfields and metadata of big releases: rare, so a buffer of its own,
 	// grown with what really arrives and not with what was promised.
-	p := make([]byte, 0, smallSize)
+	p := make([]byte, 0, min(n, smallSize))
 	for len(p) < n {
 		if r.r == r.w {
 			if err := r.need(1); err != nil {

@@ -110,9 +110,13 @@ type fleet struct {
 	wg      sync.WaitGroup
 }
 
-// buffers bounds the large buffers of all hosts together, in bytes; beyond it
-// the engine goes on with small ones.
-const buffers = 256 << 20
+// Buffers of connections, in bytes. Large ones are bounded for all hosts together;
+// beyond that the engine goes on with small ones, of which tens of thousands live
+// at a time. Neither is to be larger than what is on its way in a small network.
+const (
+	largeBuffers = 64 << 20
+	smallBuffer  = 4 << 10
+)
 
 func (o *Options) check() error {
 	if o.Hosts <= 0 || o.Pieces <= 0 || o.PieceLength <= 0 || o.Up <= 0 {
@@ -150,12 +154,13 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	f := &fleet{o: o, net: simnet.New(o.Net), budget: peerconn.NewBudget(buffers), log: o.Log, done: make(chan struct{}), start: time.Now()}
+	f := &fleet{o: o, net: simnet.New(o.Net), budget: peerconn.NewBudget(largeBuffers), log: o.Log, done: make(chan struct{}), start: time.Now()}
 	var err error
 	if f.release, err = newRelease(o.Pieces, o.PieceLength, o.Seed); err != nil {
 		return nil, err
 	}
 	f.release.fail = f.fail
+	f.budget.Small = smallBuffer
 	f.tracker = newTracker(o.Seed)
 	if o.Lines != nil {
 		o.Lines(f.net)

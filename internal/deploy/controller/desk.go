@@ -15,13 +15,13 @@ import (
 )
 
 // desk has the orders of all hosts, worked out once for all of them whenever
-// rollouts have changed, and wakes those whose orders did.
+// rollouts have changed, and tells those whose orders did.
 type desk struct {
 	mu      sync.Mutex
 	orders  map[string][]shoal.Order // by host
 	keep    map[string][]string      // by host
 	all     forAll
-	waiting map[string]*slot
+	waiting map[string]*slot // by host; each has somebody who waits
 }
 
 // forAll is what is told to every host alike.
@@ -30,11 +30,16 @@ type forAll struct {
 	forgotten uint64
 }
 
-// slot is a host that asks for its orders.
+// slot are those who wait for one host's orders to differ from a version.
 type slot struct {
 	version uint64
-	news    chan struct{} // closed when the version has changed, or the host is forgotten
-	left    bool          // it is
+	waiters []*waiter
+}
+
+// waiter is told once: whoever takes it out of its slot does so.
+type waiter struct {
+	tell func(shoal.Orders, error)
+	end  *time.Timer // of its patience
 }
 
 func newDesk() *desk { return &desk{waiting: map[string]*slot{}} }
@@ -46,13 +51,24 @@ func (d *desk) update(states []rollout.State, hosts func() []shoal.Host, all for
 		orders[o.Host] = append(orders[o.Host], o) // they come sorted by host and app
 	}
 	keep := kept(states, hosts, orders)
+	type news struct {
+		orders  shoal.Orders
+		waiters []*waiter
+	}
+	var told []news
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	d.orders, d.keep, d.all = orders, keep, all
 	for host, s := range d.waiting {
-		if v := d.of(host).Version; v != s.version {
-			close(s.news)
-			d.waiting[host] = &slot{version: v, news: make(chan struct{})}
+		if o := d.of(host); o.Version != s.version {
+			told = append(told, news{o, s.waiters})
+			delete(d.waiting, host)
+		}
+	}
+	d.mu.Unlock()
+	for _, n := range told {
+		for _, w := range n.waiters {
+			w.end.Stop()
+			w.tell(n.orders, nil)
 		}
 	}
 }
@@ -124,43 +140,56 @@ func flag(v bool) byte {
 	return 0
 }
 
-// watch waits until the orders of a host are others than since, or for a time.
-func (d *desk) watch(ctx context.Context, host string, since uint64, patience time.Duration) (shoal.Orders, error) {
-	end := time.NewTimer(patience)
-	defer end.Stop()
-	for {
-		d.mu.Lock()
-		o := d.of(host)
-		s := d.waiting[host]
-		if s == nil || s.version != o.Version {
-			s = &slot{version: o.Version, news: make(chan struct{})}
-			d.waiting[host] = s
-		}
+// await tells the orders of a host once: at once if they are others than since,
+// else when they are, or as they are after a time. A host that waits is an entry
+// and a timer here, and no goroutine.
+func (d *desk) await(host string, since uint64, patience time.Duration, tell func(shoal.Orders, error)) {
+	d.mu.Lock()
+	o := d.of(host)
+	if o.Version != since {
 		d.mu.Unlock()
-		if o.Version != since {
-			return o, nil
-		}
-		select {
-		case <-ctx.Done():
-			return shoal.Orders{}, ctx.Err()
-		case <-end.C:
-			return o, nil
-		case <-s.news:
-			if s.left {
-				return shoal.Orders{}, fmt.Errorf("host %s was forgotten: %w", host, shoal.ErrNotFound)
-			}
-		}
+		tell(o, nil)
+		return
 	}
+	defer d.mu.Unlock()
+	s := d.waiting[host]
+	if s == nil {
+		s = &slot{version: o.Version}
+		d.waiting[host] = s
+	}
+	w := &waiter{tell: tell}
+	w.end = time.AfterFunc(patience, func() { d.tire(host, w) })
+	s.waiters = append(s.waiters, w)
+}
+
+// tire ends the patience of a waiter.
+func (d *desk) tire(host string, w *waiter) {
+	d.mu.Lock()
+	s := d.waiting[host]
+	if s == nil || !slices.Contains(s.waiters, w) {
+		d.mu.Unlock()
+		return // it has been told
+	}
+	if s.waiters = slices.DeleteFunc(s.waiters, func(o *waiter) bool { return o == w }); len(s.waiters) == 0 {
+		delete(d.waiting, host)
+	}
+	o := d.of(host)
+	d.mu.Unlock()
+	w.tell(o, nil)
 }
 
 // forget drops a host that is gone, and tells it so if it waits.
 func (d *desk) forget(host string) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	if s := d.waiting[host]; s != nil {
-		s.left = true
-		close(s.news)
-		delete(d.waiting, host)
+	s := d.waiting[host]
+	delete(d.waiting, host)
+	d.mu.Unlock()
+	if s == nil {
+		return
+	}
+	for _, w := range s.waiters {
+		w.end.Stop()
+		w.tell(shoal.Orders{}, fmt.Errorf("host %s was forgotten: %w", host, shoal.ErrNotFound))
 	}
 }
 

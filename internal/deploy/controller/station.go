@@ -102,18 +102,45 @@ func checkHello(h shoal.Hello) error {
 
 // Watch waits for other orders than the agent knows.
 func (c *Controller) Watch(ctx context.Context, host string, since uint64) (shoal.Orders, error) {
+	type news struct {
+		orders shoal.Orders
+		err    error
+	}
+	told := make(chan news, 1)
+	c.Await(ctx, host, since, func(o shoal.Orders, err error) { told <- news{o, err} })
+	select {
+	case n := <-told:
+		return n.orders, n.err
+	case <-ctx.Done():
+		return shoal.Orders{}, ctx.Err()
+	}
+}
+
+// Await is Watch for who does not want to wait: tell is called once, within
+// shoal.WatchFor, by any goroutine and perhaps before this returns. It must not
+// wait for long. ctx says who asks, and ends only what happens before this returns.
+func (c *Controller) Await(ctx context.Context, host string, since uint64, tell func(shoal.Orders, error)) {
+	if err := c.awaits(ctx, host); err != nil {
+		tell(shoal.Orders{}, err)
+		return
+	}
+	// After an order to all of them, hosts shall not come back at one moment.
+	c.desk.await(host, since, shoal.WatchFor-rand.N(shoal.WatchFor/4), tell)
+}
+
+// awaits lets a host in that asks for its orders, and notes that it is there.
+func (c *Controller) awaits(ctx context.Context, host string) error {
 	if err := c.serves(ctx, host); err != nil {
-		return shoal.Orders{}, err
+		return err
 	}
 	rec, _, ok := c.hosts.table.get(host)
 	if !ok {
-		return shoal.Orders{}, fmt.Errorf("host %s: %w: it has to say hello first", host, shoal.ErrNotFound)
+		return fmt.Errorf("host %s: %w: it has to say hello first", host, shoal.ErrNotFound)
 	}
 	if c.hosts.seen(rec, time.Now()) {
 		poke(c.work)
 	}
-	// After an order to all of them, hosts shall not come back at one moment.
-	return c.desk.watch(ctx, host, since, shoal.WatchFor-rand.N(shoal.WatchFor/4))
+	return nil
 }
 
 // Report takes in what a host is.

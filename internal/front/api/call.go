@@ -124,7 +124,17 @@ func kinds() []kind {
 }
 
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, v visitor, err error) {
-	status, doc := http.StatusInternalServerError, Refusal{Code: "internal", Error: "the server failed; its log says how"}
+	status, doc := s.refuse(err, r.Context().Err() != nil, "method", r.Method, "path", r.URL.Path, "by", v.Name, "from", r.RemoteAddr)
+	if status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	(&call{v, "", w, r}).answer(status, doc)
+}
+
+// refuse is the answer to a request that failed, which the log hears of too. gone
+// tells that its client has gone, or the server stops.
+func (s *Server) refuse(err error, gone bool, about ...any) (status int, doc Refusal) {
+	status, doc = http.StatusInternalServerError, Refusal{Code: "internal", Error: "the server failed; its log says how"}
 	for _, k := range kinds() {
 		if errors.Is(err, k.err) {
 			status, doc = k.status, Refusal{Code: k.code, Error: err.Error()}
@@ -135,9 +145,9 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, v visitor, err err
 	if errors.As(err, &own) {
 		doc.Hint = own.Hint()
 	}
-	log := s.Log.With("method", r.Method, "path", r.URL.Path, "by", v.Name, "from", r.RemoteAddr, "err", err)
+	log := s.Log.With(about...).With("err", err)
 	switch {
-	case status == http.StatusInternalServerError && r.Context().Err() != nil: // the client has gone, or the server stops
+	case status == http.StatusInternalServerError && gone:
 		status, doc = http.StatusServiceUnavailable, Refusal{Code: "unavailable", Error: "the server is stopping"}
 	case status == http.StatusInternalServerError:
 		log.Error("API request failed")
@@ -146,8 +156,5 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, v visitor, err err
 	default:
 		log.Debug("API request refused")
 	}
-	if status == http.StatusUnauthorized {
-		w.Header().Set("WWW-Authenticate", "Bearer")
-	}
-	(&call{v, "", w, r}).answer(status, doc)
+	return status, doc
 }

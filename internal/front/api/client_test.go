@@ -115,29 +115,6 @@ func TestClientSaysTheSame(t *testing.T) {
 	}
 }
 
-// TestWatchWaits sends orders to a host that waits, and lets one go when the
-// server stops.
-func TestWatchWaits(t *testing.T) {
-	s, ctx := newSite(t), context.Background()
-	agent := s.client(t, "", host(t, s.authority, trust.Host, "web-1", time.Now()))
-	s.orders <- shoal.Orders{Version: 8, Orders: []shoal.Order{{App: "web"}}}
-	if o, err := agent.Watch(ctx, "web-1", 7); err != nil || o.Version != 8 {
-		t.Fatalf("%+v %v", o, err)
-	}
-	done := make(chan error, 1)
-	go func() {
-		_, err := agent.Watch(ctx, "web-1", 8)
-		done <- err
-	}()
-	for len(s.taken()) == 0 {
-		time.Sleep(time.Millisecond)
-	}
-	s.stop()
-	if err := <-done; !errors.Is(err, shoal.ErrUnavailable) {
-		t.Errorf("while the server stops: %v", err)
-	}
-}
-
 // TestSeveralServers kills one after the other.
 func TestSeveralServers(t *testing.T) {
 	ctx, f, a := context.Background(), newFake(), newAuthority(t)

@@ -30,11 +30,11 @@ type fake struct {
 	err       error
 	tokens    map[string]trust.Sealed
 	forgotten map[string]time.Time
-	orders    chan shoal.Orders
+	waits     chan func(shoal.Orders, error) // of hosts that wait for orders
 }
 
 func newFake() *fake {
-	return &fake{answers: map[string]any{}, tokens: map[string]trust.Sealed{}, forgotten: map[string]time.Time{}, orders: make(chan shoal.Orders, 1)}
+	return &fake{answers: map[string]any{}, tokens: map[string]trust.Sealed{}, forgotten: map[string]time.Time{}, waits: make(chan func(shoal.Orders, error), 10)}
 }
 
 // saw notes a call and gives its answer, the zero value if none was set.
@@ -138,18 +138,14 @@ func (f *fake) Bundle(ctx context.Context, app, version string) (shoal.Bundle, e
 	return saw[shoal.Bundle](ctx, f, "Bundle", app, version)
 }
 
-// Watch waits for orders if since is not 0.
-func (f *fake) Watch(ctx context.Context, host string, since uint64) (shoal.Orders, error) {
+// Await tells at once if since is 0, and else leaves tell to the test.
+func (f *fake) Await(ctx context.Context, host string, since uint64, tell func(shoal.Orders, error)) {
 	o, err := saw[shoal.Orders](ctx, f, "Watch", host, since)
 	if since == 0 || err != nil {
-		return o, err
+		tell(o, err)
+		return
 	}
-	select {
-	case o = <-f.orders:
-		return o, nil
-	case <-ctx.Done():
-		return shoal.Orders{}, ctx.Err()
-	}
+	f.waits <- tell
 }
 
 func (f *fake) Token(_ context.Context, id string) (trust.Sealed, error) {

@@ -16,11 +16,14 @@ import (
 	"shoal/internal/trust"
 )
 
-// Agents is shoal.Station but for Enroll, which the server does itself, and what
-// those need to know who meet others of the fleet.
+// Agents is shoal.Station but for Enroll, which the server does itself, with
+// Await in place of Watch, and what those need to know who meet others of the fleet.
 type Agents interface {
 	Hello(ctx context.Context, h shoal.Hello) (shoal.Welcome, error)
-	Watch(ctx context.Context, host string, since uint64) (shoal.Orders, error)
+	// Await is Watch for who does not want to wait: tell is called once, by any
+	// goroutine and perhaps before this returns. It must not wait for long. ctx
+	// says who asks, and ends only what happens before this returns.
+	Await(ctx context.Context, host string, since uint64, tell func(shoal.Orders, error))
 	Report(ctx context.Context, r shoal.Report) error
 	Bundle(ctx context.Context, app, version string) (shoal.Bundle, error)
 	// ForgottenSince are the hosts that were forgotten after a time.
@@ -75,6 +78,7 @@ type Server struct {
 	Options
 	mux       *http.ServeMux
 	metafiles chan struct{}
+	lobby     *lobby
 }
 
 // NewServer makes a server. Serve lets it begin.
@@ -82,7 +86,7 @@ func NewServer(o Options) (*Server, error) {
 	if o.Fleet == nil || o.Access == nil || o.Agents == nil || o.Door == nil || o.Authority == nil || o.Log == nil {
 		return nil, errors.New("api: all of Fleet, Access, Agents, Door, Authority and Log are needed")
 	}
-	s := &Server{Options: o, mux: http.NewServeMux(), metafiles: make(chan struct{}, maxMetafiles)}
+	s := &Server{Options: o, mux: http.NewServeMux(), metafiles: make(chan struct{}, maxMetafiles), lobby: newLobby()}
 	for _, r := range routes() {
 		s.mux.Handle(r.method+" "+r.pattern, s.handler(r))
 	}
@@ -118,8 +122,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	defer cancel()
 	h := &http.Server{
 		Handler: s, BaseContext: func(net.Listener) context.Context { return requests },
-		ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
-			return context.WithValue(ctx, proofKey{}, &proof{})
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			return context.WithValue(ctx, proofKey{}, s.lobby.proofOf(conn))
 		},
 		ReadHeaderTimeout: headerLimit, IdleTimeout: watchPatience, MaxHeaderBytes: maxHeader,
 		ErrorLog: log.New(quiet{s.Log}, "", 0), Protocols: new(http.Protocols),
@@ -136,7 +140,10 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	s.lobby.open(l.Addr(), &wg)
+	wg.Go(func() { _ = h.Serve(s.lobby) }) // ends with the other one
 	stop := context.AfterFunc(ctx, func() {
+		s.lobby.close()
 		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopPatience)
 		defer cancel()
 		if h.Shutdown(late) != nil {
@@ -148,6 +155,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	err := h.Serve(tls.NewListener(l, config))
 	if stop() { // it has ended by itself
 		wg.Done()
+		s.lobby.close()
 		h.Close()
 	}
 	if errors.Is(err, http.ErrServerClosed) {

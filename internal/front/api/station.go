@@ -103,11 +103,23 @@ func (s *Server) watch(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	o, err := s.Agents.Watch(c.ctx(), c.Cert.Name, since)
-	if o.Orders == nil {
-		o.Orders = []shoal.Order{}
+	g, err := s.lobby.enter(c)
+	if err != nil {
+		return nil, err
 	}
-	return o, err
+	host := c.Cert.Name // the request itself is not kept
+	s.Agents.Await(c.ctx(), host, since, func(o shoal.Orders, err error) {
+		if err != nil {
+			status, doc := s.refuse(err, false, "path", "/v1/agent/orders", "by", host)
+			s.lobby.tell(answer{g, status, doc})
+			return
+		}
+		if o.Orders == nil {
+			o.Orders = []shoal.Order{}
+		}
+		s.lobby.tell(answer{g, http.StatusOK, o})
+	})
+	return wrote, nil
 }
 
 func (s *Server) report(c *call) (any, error) {

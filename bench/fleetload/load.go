@@ -58,7 +58,7 @@ func (l *load) run(ctx context.Context) error {
 	if err := l.await(ctx, func(*host) bool { return l.told() }); err != nil {
 		return err
 	}
-	calm := l.taken()
+	calm, again := l.taken(), l.again.Load()
 	if err := sleep(ctx, l.quiet); err != nil {
 		return err
 	}
@@ -70,7 +70,9 @@ func (l *load) run(ctx context.Context) error {
 			return err
 		}
 	}
-	return l.stop(ctx)
+	err := l.stop(ctx)
+	fmt.Fprintf(l.out, "%d calls had to be made again since they had joined\n", l.again.Load()-again)
+	return err
 }
 
 // told tells whether the orders to measure may be given.
@@ -208,7 +210,7 @@ func (l *load) tell(what string, begin time.Time, at func(*host) int64) {
 	pick := func(share float64) time.Duration {
 		return took[int(share*float64(len(took)-1))].Round(time.Millisecond)
 	}
-	fmt.Fprintf(l.out, "%s: half of the hosts know after %v, 99 %% after %v, all after %v\n", what, pick(0.5), pick(0.99), pick(1))
+	fmt.Fprintf(l.out, "%s: the first host knows after %v, half of them after %v, 99 %% after %v, all after %v\n", what, pick(0), pick(0.5), pick(0.99), pick(1))
 }
 
 // wish registers a release of a few bytes that nobody fetches.

@@ -324,6 +324,9 @@ func (e pieceOver) apply(s *state) {
 	if e.ok {
 		if took := s.now.Sub(a.since); abroad != nil {
 			abroad.pace.came(took)
+			if a.part.size >= s.meanPiece() {
+				abroad.senders.Came(took)
+			}
 		} else {
 			s.latency += (took - s.latency) / 16
 		}

@@ -69,16 +69,16 @@ func (s *state) stepSenders() {
 		}
 	}
 	s.senders.Behind = choker.Behind(s.have.Count(), others)
-	s.senders.Step(s.rateFrom(nil), s.holdsBack(nil))
+	s.senders.Step(s.rateNear(), s.holdsBack(nil))
 	for _, at := range s.imports.sites {
-		at.senders.Step(s.rateFrom(at), s.holdsBack(at))
+		at.senders.Step(s.holdsBack(at))
 	}
 }
 
-// rateFrom is what comes from a site (nil: ours), in bytes/s.
-func (s *state) rateFrom(at *site) (rate float64) {
+// rateNear is what comes from our own site, in bytes/s.
+func (s *state) rateNear() (rate float64) {
 	for p := range s.peers {
-		if p.site == at {
+		if p.site == nil {
 			rate += p.down.rate
 		}
 	}

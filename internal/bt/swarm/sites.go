@@ -17,9 +17,10 @@ type site struct {
 	has     []uint16  // by piece: how many of the others have it
 	got     int       // pieces that one of them has
 	gained  time.Time // when it got the last one
-	senders choker.Senders
+	senders choker.Abroad
 	queue   queue
-	pace    pace
+	pace    pace // of what comes from there
+	given   pace // of what goes there
 }
 
 // queue is the peers of one site that we serve, and how many serve us. They share slots and lanes of
@@ -48,7 +49,7 @@ func (s *state) settle(p *peer) {
 	} else if at == nil && len(im.sites) < maxSites {
 		at = &site{
 			Site: owner.Site{Key: owner.SiteKey(p.place.Datacenter)}, has: make([]uint16, s.o.Info.NumPieces()),
-			place: p.place, senders: choker.Senders{Least: 1},
+			place: p.place,
 		}
 		im.sites[p.place.Datacenter] = at
 		defer s.review()

@@ -31,6 +31,7 @@ const (
 // stand in line at the peer's downlink.
 type owing struct {
 	blocks []wire.Block // not sent yet
+	asked  time.Time    // when the first of them was asked for
 	since  time.Time    // when one was last asked for or sent
 }
 
@@ -38,7 +39,7 @@ type owing struct {
 func (p *peer) owe(b wire.Block, now time.Time) {
 	o := p.owed[b.Index]
 	if o == nil {
-		o = &owing{}
+		o = &owing{asked: now}
 		p.owed[b.Index] = o
 	}
 	o.since = now
@@ -60,18 +61,21 @@ func (p *peer) sent(b wire.Block, now time.Time) (freed bool) {
 	}
 	p.strike(o, b)
 	o.since = now
-	return p.has.Has(int(b.Index)) && p.received(b.Index)
+	return p.has.Has(int(b.Index)) && p.received(b.Index, now)
 }
 
 // received notes that a peer has a piece; freed tells that it was owed. Blocks of
 // it that wait still, for a peer that got it elsewhere, stay owed until they are
 // sent or cancelled.
-func (p *peer) received(piece uint32) (freed bool) {
+func (p *peer) received(piece uint32, now time.Time) (freed bool) {
 	o := p.owed[piece]
 	if o == nil || len(o.blocks) > 0 {
 		return false
 	}
 	delete(p.owed, piece)
+	if p.site != nil {
+		p.site.given.came(now.Sub(o.asked))
+	}
 	return true
 }
 
@@ -98,15 +102,39 @@ func (p *peer) busy(now time.Time) (pieces int, slow bool) {
 	if len(p.owed) == 0 { // nearly always, and to begin to range over a map takes as long as all the rest
 		return 0, false
 	}
+	limit := p.slowAfter()
 	for piece, o := range p.owed {
 		d := now.Sub(o.since)
-		if len(o.blocks) == 0 && d > forget {
+		if len(o.blocks) == 0 && d > max(forget, limit) {
 			delete(p.owed, piece)
 			continue
 		}
-		slow = slow || d > slowTurn
+		slow = slow || d > limit
 	}
 	return len(p.owed), slow
+}
+
+// slowAfter is how long a block may take before its peer is slow. Over a full link
+// all take long, and serving more at a time because of it would make them longer.
+func (p *peer) slowAfter() time.Duration {
+	if p.site == nil {
+		return slowTurn
+	}
+	return min(max(slowTurn, 3*p.site.given.took), leastStall)
+}
+
+// ending tells whether a peer is at the end of its turn, of which so many pieces
+// are owed to it still. A turn for one piece, over a WAN, ends when that has left:
+// if it ended with its request, requests would pile up here for pieces that
+// others could send at once.
+func (p *peer) ending(owed int) bool {
+	if p.credit > 0 {
+		return false
+	}
+	if p.site != nil {
+		return p.unsent == 0
+	}
+	return owed <= 1
 }
 
 // turns gives slots to shoal peers.
@@ -123,7 +151,7 @@ func (s *state) turns() {
 		t := choker.Turn{ // half of a long turn (turnAlone) used up is time for the next
 			Wants:  wants && (p.credit < max(1, p.turn/2) || s.now.Sub(p.turnAt) > turnRemind),
 			Busy:   fresh || owed > 0,
-			Ending: p.credit == 0 && owed <= 1 || p.turn > short && p.credit < p.turn/2,
+			Ending: p.ending(owed) || p.turn > short && p.credit < p.turn/2,
 			Slow:   slow,
 			Has:    p.has.Count(), Last: p.turnAt,
 		}
@@ -170,12 +198,12 @@ func (s *state) share(p *peer, crowded bool) int {
 	return max(least, s.piecesOf(bytes))
 }
 
-// piecesOf is how many pieces that many bytes are. Where every small file is one
-// (v2) they are shorter than the piece length.
-func (s *state) piecesOf(bytes int64) int {
-	mean := s.o.Info.ContentLength() / int64(s.o.Info.NumPieces())
-	return int(bytes / max(1, mean))
-}
+// piecesOf is how many pieces that many bytes are.
+func (s *state) piecesOf(bytes int64) int { return int(bytes / max(1, s.meanPiece())) }
+
+// meanPiece is how long pieces are, in bytes. Where every small file is one (v2)
+// that is less than the piece length.
+func (s *state) meanPiece() int64 { return s.o.Info.ContentLength() / int64(s.o.Info.NumPieces()) }
 
 func (s *state) giveTurn(p *peer, pieces int) {
 	if p.blind {

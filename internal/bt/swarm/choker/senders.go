@@ -8,7 +8,6 @@ import "slices"
 // quarter more, and no less again if for three seconds that brings at least
 // half of what it should. The zero value is ready.
 type Senders struct {
-	Least  int     // 0: leastSenders
 	Behind bool    // we have fallen behind the others: a few more may send
 	more   int     // beyond the least
 	step   int     // of the raise that is on trial
@@ -26,9 +25,6 @@ const trial = 3
 // Most is the limit.
 func (s *Senders) Most() int {
 	most := leastSenders + s.more
-	if s.Least > 0 {
-		most = s.Least + s.more
-	}
 	if s.Behind {
 		most += moreBehind
 	}

@@ -1,6 +1,9 @@
 package choker
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 // TestSenders finds how many equal senders fill a link.
 func TestSenders(t *testing.T) {
@@ -63,5 +66,46 @@ func TestBehind(t *testing.T) {
 	s := Senders{Behind: true}
 	if s.Most() != leastSenders+moreBehind {
 		t.Errorf("%d may send to a host that is behind, want %d", s.Most(), leastSenders+moreBehind)
+	}
+}
+
+// TestAbroad: hosts that share a way to another site, each of which waits for a
+// round trip and then for its share of the line, let as many send as fill it.
+func TestAbroad(t *testing.T) {
+	const trip = 40 * time.Millisecond
+	for _, tt := range []struct {
+		name        string
+		hosts       int
+		piece       time.Duration // on the line, alone
+		held        bool
+		least, most int
+	}{
+		{"one host, a slow line", 1, 200 * time.Millisecond, true, 1, 3},
+		{"one host, a fast line", 1, 5 * time.Millisecond, true, 9, 24},
+		{"six hosts fill it", 6, 200 * time.Millisecond, true, 1, 1},
+		{"nobody is held back", 1, time.Millisecond, false, 1, 1},
+	} {
+		hosts := make([]Abroad, tt.hosts)
+		for i := range hosts {
+			hosts[i].Came(trip + tt.piece)
+		}
+		for range 200 {
+			flows := 0
+			for i := range hosts {
+				flows += hosts[i].Most()
+			}
+			took := max(trip+tt.piece, time.Duration(flows)*tt.piece)
+			for i := range hosts {
+				for range hosts[i].Most() {
+					hosts[i].Came(took)
+				}
+				hosts[i].Step(tt.held)
+			}
+		}
+		for i := range hosts {
+			if n := hosts[i].Most(); n < tt.least || n > tt.most {
+				t.Errorf("%s: host %d lets %d send, want %d to %d", tt.name, i, n, tt.least, tt.most)
+			}
+		}
 	}
 }

@@ -78,7 +78,7 @@ func (s *share) join(disk *storage.Disk, hashes *metainfo.Hashes, have, want *bi
 	return m, err
 }
 
-// written is what an earlier run left of pieces that it had not finished.
+// written is what was left of pieces in flight, by an earlier run or before a pause.
 func written(disk *storage.Disk) map[metainfo.Piece]*bitfield.Set {
 	m := map[metainfo.Piece]*bitfield.Set{}
 	for _, p := range disk.Partial() {
@@ -104,7 +104,7 @@ func (m *member) run(ctx context.Context, complete bool) error {
 		return err
 	}
 	defer unroute()
-	m.torrent.Store(m.engine)
+	m.torrent.Store(m.torrent.Load().after(m.engine))
 	m.enter(fetching)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return m.engine.Run(ctx) })

@@ -62,13 +62,26 @@ type share struct {
 
 	finishing sync.Mutex // held from completion until the command has ended: no pause may break it off
 
-	earlier struct{ down, up, wasted atomic.Int64 } // of engines before the last pause
-
 	state    atomic.Pointer[string]
 	checked  atomic.Int64
 	cramped  atomic.Bool // waits for room on the disk
 	complete atomic.Bool
-	torrent  atomic.Pointer[swarm.Torrent]
+	torrent  atomic.Pointer[tenure]
+}
+
+// tenure is one stay in the swarm, with what was moved in those before it.
+type tenure struct {
+	*swarm.Torrent
+	down, up, wasted int64
+}
+
+// after is a stay in the swarm that follows t.
+func (t *tenure) after(engine *swarm.Torrent) *tenure {
+	if t == nil {
+		return &tenure{Torrent: engine}
+	}
+	v := t.Stats()
+	return &tenure{engine, t.down + v.Downloaded, t.up + v.Uploaded, t.wasted + v.Wasted}
 }
 
 // newShare binds a metafile to this process. Nothing happens before run.
@@ -123,8 +136,7 @@ func (s *share) status() Status {
 		st.State = v.State
 	}
 	st.Peers = v.Peers
-	st.Downloaded, st.Uploaded = s.earlier.down.Load()+v.Downloaded, s.earlier.up.Load()+v.Uploaded
-	st.Wasted = s.earlier.wasted.Load() + v.Wasted
+	st.Downloaded, st.Uploaded, st.Wasted = t.down+v.Downloaded, t.up+v.Uploaded, t.wasted+v.Wasted
 	return st
 }
 
@@ -192,10 +204,6 @@ func (s *share) serve(ctx context.Context, disk *storage.Disk, hashes *metainfo.
 			return nil
 		}
 		s.log.Info("resumed")
-		v := m.engine.Stats()
-		s.earlier.down.Add(v.Downloaded)
-		s.earlier.up.Add(v.Uploaded)
-		s.earlier.wasted.Add(v.Wasted)
 		have = m.engine.Have()
 		complete = have.Missing(want, 0) < 0
 	}

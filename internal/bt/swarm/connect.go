@@ -339,7 +339,10 @@ type closed struct {
 	err error
 }
 
-func (e closed) apply(s *state) { s.remove(e.p, e.err) }
+func (e closed) apply(s *state) {
+	s.account(e.p) // one that was dropped may have read on until now
+	s.remove(e.p, e.err)
+}
 
 // remove forgets a peer. What it was asked for waits for others.
 func (s *state) remove(p *peer, why error) {
@@ -353,8 +356,6 @@ func (s *state) remove(p *peer, why error) {
 	}
 	s.o.Log.Debug("peer gone", "peer", p.link.addr, "err", why)
 	s.account(p)
-	s.sums.down += p.link.conn.Received()
-	s.sums.up += p.link.conn.Sent()
 	s.unsettle(p)
 	s.departed(p, why)
 	s.releaseJobs(p)

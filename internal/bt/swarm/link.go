@@ -148,6 +148,7 @@ func (l *link) Begin(b wire.Block) (peerconn.Sink, error) {
 		if l.unasked.Add(int64(b.Length)) > maxUnasked {
 			return nil, fmt.Errorf("%w: sends what nobody asked for", peerconn.ErrProtocol)
 		}
+		l.events = append(l.events, wasted{int64(b.Length)})
 		return nil, nil
 	}
 	return &sink{l: l, part: j.part, off: int64(b.Begin)}, nil
@@ -195,6 +196,16 @@ func (s *sink) Write(b []byte) error {
 
 // Done implements peerconn.Sink.
 func (s *sink) Done() error {
+	s.tell()
+	s.l.took = true
+	if len(s.l.events) >= 256 {
+		s.l.Flush()
+	}
+	return nil
+}
+
+// tell says what has become of the bytes.
+func (s *sink) tell() {
 	l := s.l
 	if s.done.complete {
 		if s.done.ok {
@@ -205,18 +216,11 @@ func (s *sink) Done() error {
 	if s.dup > 0 {
 		l.events = append(l.events, wasted{s.dup})
 	}
-	l.took = true
-	if len(l.events) >= 256 {
-		l.Flush()
-	}
-	return nil
 }
 
 // Abort implements peerconn.Sink. What came is kept; the loop hears of the
 // connection's end and asks elsewhere for the rest.
 func (s *sink) Abort() {
-	if s.done.complete {
-		s.l.events = append(s.l.events, pieceOver{s.part, s.done.ok})
-	}
+	s.tell()
 	s.l.Flush()
 }

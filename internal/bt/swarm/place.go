@@ -51,8 +51,8 @@ func (s *state) locate(p *peer) {
 	p.link.down.Set(down)
 }
 
-// account adds what went over a connection since the last time to the sums of
-// the peer's place.
+// account adds what went over a connection since the last time to the sums, those
+// of the peer's place among them.
 func (s *state) account(p *peer) {
 	now := Traffic{Up: p.link.conn.Sent(), Down: p.link.conn.Received()}
 	at := p.place.Datacenter
@@ -63,6 +63,8 @@ func (s *state) account(p *peer) {
 	sum.Up += now.Up - p.counted.Up
 	sum.Down += now.Down - p.counted.Down
 	s.sums.places[at] = sum
+	s.sums.down += now.Down - p.counted.Down
+	s.sums.up += now.Up - p.counted.Up
 	p.counted = now
 }
 

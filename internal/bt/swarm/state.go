@@ -78,7 +78,7 @@ type connecting struct {
 
 // totals outlive the connections they come from.
 type totals struct {
-	down, up, wasted  int64 // of closed connections; wasted of all
+	down, up, wasted  int64 // that were accounted for; wasted of all
 	webDown           int64
 	doneBytes         int64
 	wantBytes         int64
@@ -220,8 +220,8 @@ func (s *state) everySecond() {
 func (s *state) traffic() (down, up int64) {
 	down, up = s.sums.down+s.sums.webDown, s.sums.up
 	for p := range s.peers {
-		down += p.link.conn.Received()
-		up += p.link.conn.Sent()
+		down += p.link.conn.Received() - p.counted.Down
+		up += p.link.conn.Sent() - p.counted.Up
 	}
 	return down, up
 }
@@ -268,28 +268,6 @@ func (s *state) describe() string {
 func (s *state) closeAll() {
 	for p := range s.peers {
 		p.link.conn.Close(context.Canceled)
-	}
-}
-
-// discardRest closes the connections that were made but not adopted any more,
-// and counts the pieces that came last.
-func (s *state) discardRest() {
-	for {
-		select {
-		case e := <-s.t.events:
-			switch e := e.(type) {
-			case interface{ discard() }:
-				e.discard()
-			case batch:
-				for _, e := range e.events {
-					if over, is := e.(pieceOver); is && over.ok {
-						s.have.Set(int(over.part.piece))
-					}
-				}
-			}
-		default:
-			return
-		}
 	}
 }
 

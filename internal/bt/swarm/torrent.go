@@ -150,9 +150,11 @@ func (t *Torrent) Run(parent context.Context) error {
 	err := s.loop(ctx)
 	cancel(nil)
 	s.closeAll()
-	close(t.done)
-	t.wg.Wait()
-	s.discardRest()
+	go func() {
+		t.wg.Wait()
+		close(t.done)
+	}()
+	s.windUp()
 	t.have = s.have
 	if parent.Err() != nil {
 		return nil

@@ -61,6 +61,9 @@ func newImports(n int, seed uint64) imports {
 
 // close says that a piece is not to be imported.
 func (im *imports) close(piece uint32) {
+	if !im.pick.Open(piece) { // nor at any rank
+		return
+	}
 	im.pick.Take(piece)
 	im.openAt(-1, piece)
 }

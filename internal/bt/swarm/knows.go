@@ -12,7 +12,7 @@ type gotBitfield struct {
 }
 
 func (e gotBitfield) apply(s *state) {
-	s.unsettle(e.p)
+	s.uncount(e.p)
 	e.p.has = e.set
 	e.p.overlap = s.have.Overlap(e.set)
 	s.settle(e.p)

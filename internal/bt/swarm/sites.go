@@ -58,26 +58,40 @@ func (s *state) settle(p *peer) {
 	if p.settled && at == p.site && whole == p.whole {
 		return
 	}
-	s.unsettle(p)
+	was := p.site
+	s.uncount(p)
 	p.site, p.whole, p.settled = at, whole, true
 	s.countSender(p)
 	s.tally(p, 1)
+	s.leave(was)
 }
 
 // unsettle takes a peer out of its site.
 func (s *state) unsettle(p *peer) {
-	if !p.settled {
+	if p.settled {
+		s.uncount(p)
+		s.leave(p.site)
+	}
+}
+
+// uncount counts a peer's pieces no more, until it is settled again.
+func (s *state) uncount(p *peer) {
+	if p.settled {
+		s.tally(p, -1)
+		p.settled = false
+	}
+}
+
+// leave forgets a site of which nobody is left.
+func (s *state) leave(at *site) {
+	if at == nil || at.peers > 0 {
 		return
 	}
-	s.tally(p, -1)
-	p.settled = false
-	if p.site != nil && p.site.peers == 0 {
-		for name, at := range s.imports.sites {
-			if at == p.site {
-				delete(s.imports.sites, name)
-			}
+	for name, x := range s.imports.sites {
+		if x == at {
+			delete(s.imports.sites, name)
+			s.review()
 		}
-		s.review()
 	}
 }
 
@@ -88,7 +102,7 @@ func (s *state) doubt(p *peer, silent bool) {
 		return
 	}
 	s.o.Log.Debug("what a peer claims counts", "peer", p.link.addr, "counts", !silent)
-	s.unsettle(p)
+	s.uncount(p)
 	p.silent = silent
 	s.settle(p)
 }

@@ -9,6 +9,7 @@ import (
 	"shoal/internal/bt/metainfo"
 	"shoal/internal/bt/swarm/owner"
 	"shoal/internal/bt/wire"
+	"shoal/internal/topology"
 )
 
 // still is a state that no loop runs.
@@ -144,5 +145,35 @@ func TestOwnerGoesFirst(t *testing.T) {
 			t.Errorf("after %v: want %v", c.after, c.want)
 		}
 		s.now = start
+	}
+}
+
+// TestSiteOfOne: a site stays known, and ranked, when the only peer of it that we
+// know gets its last piece, or tells anew what it has; not when it is gone.
+func TestSiteOfOne(t *testing.T) {
+	s := still(t, 4)
+	s.conn.place.Datacenter = "here"
+	p := s.meet(t)
+	p.place = topology.Place{Datacenter: "there"}
+	s.settle(p)
+	known := func(when string, wholes int) {
+		t.Helper()
+		if at := s.imports.sites["there"]; at == nil || at != p.site || at.peers != 1 || at.wholes != wholes || len(s.imports.order) != 1 {
+			t.Errorf("%s: %+v of %v", when, at, s.imports.sites)
+		}
+	}
+	known("at first", 0)
+	gotHaves{p, []uint32{0, 1, 2}}.apply(s)
+	known("with some pieces", 0)
+	gotHaves{p, []uint32{3}}.apply(s)
+	known("with all", 1)
+	lost{p, 3}.apply(s)
+	known("without one again", 0)
+	if got := s.imports.sites["there"].got; got != 3 {
+		t.Errorf("it has %d pieces, want 3", got)
+	}
+	s.unsettle(p)
+	if len(s.imports.sites) != 0 {
+		t.Errorf("left: %v", s.imports.sites)
 	}
 }

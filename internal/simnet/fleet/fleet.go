@@ -115,7 +115,7 @@ type fleet struct {
 // at a time. Neither is to be larger than what is on its way in a small network.
 const (
 	largeBuffers = 64 << 20
-	smallBuffer  = 4 << 10
+	smallBuffer  = 2 << 10
 )
 
 func (o *Options) check() error {

@@ -73,9 +73,10 @@ func (s *state) departed(p *peer, why error) {
 	s.misses(p.listen)
 }
 
-// misses notes that nobody answers at an address.
+// misses notes that nobody answers at an address, which may be named as a member's
+// only later.
 func (s *state) misses(a netip.AddrPort) {
-	if im := &s.imports; im.listed[a] && !im.lost[a] {
+	if im := &s.imports; !im.lost[a] && len(im.lost) < maxMembers {
 		im.lost[a], im.stale = true, true
 	}
 }

@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"net"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -175,5 +176,32 @@ func TestSiteOfOne(t *testing.T) {
 	s.unsettle(p)
 	if len(s.imports.sites) != 0 {
 		t.Errorf("left: %v", s.imports.sites)
+	}
+}
+
+// TestLostMember: who was banned, or did not answer, is no member, whoever names it
+// and when, until it is back.
+func TestLostMember(t *testing.T) {
+	s := still(t, 4)
+	at := func(n byte) netip.AddrPort { return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, n}), 6881) }
+	s.imports.self = at(1)
+	members := func() int {
+		s.gather()
+		return len(s.imports.table.Members())
+	}
+	p := s.meet(t)
+	p.listen = at(2)
+	named{members: []netip.AddrPort{at(2), at(3)}}.apply(s)
+	if n := members(); n != 1 { // the peer does not say that it imports
+		t.Errorf("%d members, want 1", n)
+	}
+	s.remove(p, errBanned)
+	s.misses(at(4))
+	for _, a := range []netip.AddrPort{at(2), at(4), at(5)} {
+		s.imports.heard.Tell(at(6).Addr(), a, s.now)
+		s.imports.heard.Tell(at(7).Addr(), a, s.now)
+	}
+	if n := members(); n != 2 { // 3 and 5
+		t.Errorf("%d members, want 2: %v", n, s.imports.roster)
 	}
 }

@@ -23,6 +23,17 @@ type Picker struct {
 	pos    []uint32 // by piece: its place in order, or gone
 	bounds []uint32 // by count c: the end of the pieces with count <= c in order
 	open   []uint64 // bit set: piece is in order (BitTorrent's bit order, 8 bytes a word)
+	seen   seen
+}
+
+// seen is where the last search ended: no piece before that place in order is
+// among those of the peer. Where each small file is a piece of its own (v2), a
+// source that offers a few thousand of a hundred thousand pieces is asked for one
+// after the other, and to begin each search anew cost more than all the rest.
+type seen struct {
+	has   *bitfield.Set
+	count int // of has then
+	upto  uint32
 }
 
 const gone = ^uint32(0)
@@ -76,6 +87,7 @@ func (p *Picker) Add(piece uint32, delta int) {
 		p.avail[piece] = uint16(int(c) + delta)
 		return
 	}
+	p.seen.has = nil
 	if delta > 0 {
 		p.raise(piece, c)
 	} else {
@@ -119,6 +131,9 @@ func (p *Picker) Take(piece uint32) {
 	if p.pos[piece] == gone {
 		return
 	}
+	if p.pos[piece] < p.seen.upto { // others move up from behind
+		p.seen.has = nil
+	}
 	for c := int(p.avail[piece]); c < len(p.bounds); c++ {
 		last := p.bounds[c] - 1
 		p.swap(p.pos[piece], last)
@@ -134,6 +149,7 @@ func (p *Picker) Return(piece uint32) {
 	if p.pos[piece] != gone {
 		return
 	}
+	p.seen.has = nil
 	c := p.avail[piece]
 	p.reach(c)
 	p.order = append(p.order, piece)
@@ -155,17 +171,24 @@ func (p *Picker) Pick(has *bitfield.Set) (piece uint32, ok bool) {
 	if has == nil || has.All() {
 		return p.order[0], true
 	}
-	if n := p.common(has); n == 0 {
-		return 0, false
-	} else if n < 64 {
-		return p.rarestOf(has), true
-	}
-	for _, piece := range p.order {
-		if has.Has(int(piece)) {
-			return piece, true
+	from := p.seen.upto
+	if p.seen.has != has || p.seen.count != has.Count() {
+		from = 0
+		switch n := p.common(has); {
+		case n == 0:
+			return 0, false
+		case n < 64:
+			from = p.pos[p.rarestOf(has)]
 		}
 	}
-	return 0, false
+	for from < uint32(len(p.order)) && !has.Has(int(p.order[from])) {
+		from++
+	}
+	p.seen = seen{has, has.Count(), from}
+	if from == uint32(len(p.order)) {
+		return 0, false
+	}
+	return p.order[from], true
 }
 
 // Common tells whether the peer has any piece that may be started.

@@ -74,9 +74,10 @@ func TestAgainstModel(t *testing.T) {
 	for i := range in {
 		in[i] = true
 	}
+	peer := bitfield.New(n)
 	for step := range 20000 {
 		piece := uint32(r.IntN(n))
-		switch r.IntN(5) {
+		switch r.IntN(8) {
 		case 0, 1:
 			p.Add(piece, 1)
 			count[piece]++
@@ -86,16 +87,30 @@ func TestAgainstModel(t *testing.T) {
 		case 3:
 			p.Take(piece)
 			in[piece] = false
-		case 4:
+		case 4, 5, 6, 7:
 			p.Return(piece)
 			in[piece] = true
 		}
 		check(t, p, count, in, step)
-		peer := bitfield.New(n)
-		for range r.IntN(150) {
-			peer.Set(r.IntN(n))
+		if r.IntN(3) == 0 { // else the search goes on where it was
+			peer = bitfield.New(n)
+			for range r.IntN(150) {
+				peer.Set(r.IntN(n))
+			}
 		}
-		checkPick(t, p, peer, count, in)
+		for range r.IntN(4) {
+			if got, ok := checkPick(t, p, peer, count, in); ok {
+				p.Take(got)
+				in[got] = false
+			}
+			if r.IntN(2) == 0 {
+				peer.Set(r.IntN(n))
+			}
+			if other := uint32(r.IntN(n)); r.IntN(4) == 0 {
+				p.Take(other)
+				in[other] = false
+			}
+		}
 	}
 }
 
@@ -118,7 +133,7 @@ func check(t *testing.T, p *Picker, count []int, in []bool, step int) {
 	}
 }
 
-func checkPick(t *testing.T, p *Picker, peer *bitfield.Set, count []int, in []bool) {
+func checkPick(t *testing.T, p *Picker, peer *bitfield.Set, count []int, in []bool) (uint32, bool) {
 	t.Helper()
 	best := -1
 	for i := range count {
@@ -130,6 +145,7 @@ func checkPick(t *testing.T, p *Picker, peer *bitfield.Set, count []int, in []bo
 	if ok != (best >= 0) || ok != p.Common(peer) || ok && count[got] != best {
 		t.Fatalf("Pick = %d, %v, want one with availability %d", got, ok, best)
 	}
+	return got, ok
 }
 
 func BenchmarkPickTake(b *testing.B) {

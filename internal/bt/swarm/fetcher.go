@@ -16,6 +16,14 @@ type job struct {
 	out  int    // requests that are on their way
 }
 
+// rest is how many bytes are not requested yet.
+func (j *job) rest() (bytes int64) {
+	for _, s := range j.todo {
+		bytes += s.to - s.from
+	}
+	return bytes
+}
+
 // order is one outstanding request.
 type order struct {
 	job   *job
@@ -32,6 +40,7 @@ type fetcher struct {
 	jobs     []*job
 	out      []order
 	outBytes int64
+	todo     int64 // bytes of all jobs that are not requested yet
 	window   int64 // bytes to keep outstanding
 	unit     int64 // bytes of one request
 	aligned  bool  // stock peers: requests end at multiples of unit
@@ -56,6 +65,7 @@ func (f *fetcher) give(part *partial) *job {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.jobs = append(f.jobs, j)
+	f.todo += j.rest()
 	return j
 }
 
@@ -84,14 +94,16 @@ func (f *fetcher) takeAll() []*job {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	jobs := f.jobs
-	f.jobs, f.out, f.outBytes = nil, nil, 0
+	f.jobs, f.out, f.outBytes, f.todo = nil, nil, 0, 0
 	return jobs
 }
 
 func (f *fetcher) drop(which func(*job) bool) {
 	kept := f.jobs[:0]
 	for _, j := range f.jobs {
-		if !which(j) {
+		if which(j) {
+			f.todo -= j.rest()
+		} else {
 			kept = append(kept, j)
 		}
 	}
@@ -103,13 +115,7 @@ func (f *fetcher) drop(which func(*job) bool) {
 func (f *fetcher) backlog() (bytes int64, jobs int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	bytes = f.outBytes
-	for _, j := range f.jobs {
-		for _, s := range j.todo {
-			bytes += s.to - s.from
-		}
-	}
-	return bytes, len(f.jobs)
+	return f.outBytes + f.todo, len(f.jobs)
 }
 
 // set changes the window and the request size.
@@ -186,6 +192,7 @@ func (f *fetcher) cut(j *job) wire.Block {
 		end = min(s.to, s.from-s.from%f.unit+f.unit)
 	}
 	b := wire.Block{Index: uint32(j.part.piece), Begin: uint32(s.from), Length: uint32(end - s.from)}
+	f.todo -= end - s.from
 	s.from = end
 	if s.from == s.to {
 		j.todo = j.todo[1:]
@@ -212,7 +219,12 @@ func (f *fetcher) arrived(b wire.Block) *job {
 			f.latency = took
 		}
 		o.job.out--
-		if o.job.out == 0 && len(o.job.todo) == 0 {
+		switch {
+		case o.job.out > 0 || len(o.job.todo) > 0:
+		case f.jobs[0] == o.job: // nearly always, as above
+			f.jobs[0] = nil
+			f.jobs = f.jobs[1:]
+		default:
 			f.drop(func(j *job) bool { return j == o.job })
 		}
 		return o.job

@@ -318,8 +318,10 @@ func (e pieceOver) apply(s *state) {
 	}
 	abroad := a.comesFrom()
 	s.over(e.part.piece, a)
-	for _, p := range a.by {
-		s.cancelJob(p, e.part)
+	if len(a.by) > 1 || a.web != nil { // of who was asked alone all has come
+		for _, p := range a.by {
+			s.cancelJob(p, e.part)
+		}
 	}
 	if e.ok {
 		if took := s.now.Sub(a.since); abroad != nil {

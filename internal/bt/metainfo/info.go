@@ -74,6 +74,7 @@ type Info struct {
 	content int64   // without padding
 	solid   []int32 // the files that have bytes, in order
 	ends    []int64 // of those, where each ends: to be searched, which is done for every block
+	begins  []int32 // by piece: the first of ends that lies behind its start; none where there is but one file
 	pieces  []byte  // v1: 20 bytes a piece
 }
 
@@ -148,8 +149,31 @@ func (i *Info) solidFile(n int) *File { return &i.Files[i.solid[n]] }
 // firstEndingBehind is the index in solid of the first file whose end lies
 // behind off, len(solid) if none does.
 func (i *Info) firstEndingBehind(off int64) int {
-	n, _ := slices.BinarySearch(i.ends, off+1)
-	return n
+	from, to := 0, len(i.ends)
+	if p := int(off / i.PieceLength); p < len(i.begins) {
+		from = int(i.begins[p])
+		if p+1 < len(i.begins) {
+			to = min(to, int(i.begins[p+1])+1)
+		}
+	}
+	n, _ := slices.BinarySearch(i.ends[from:to], off+1)
+	return from + n
+}
+
+// index notes for each piece where its files begin, so that to find a file need
+// not search all of them, several times for each of a hundred thousand pieces.
+func (i *Info) index() {
+	if len(i.solid) < 2 {
+		return
+	}
+	begins, n := make([]int32, i.NumPieces()), 0
+	for p := range begins {
+		for n < len(i.ends) && i.ends[n] <= i.PieceOffset(Piece(p)) {
+			n++
+		}
+		begins[p] = int32(n)
+	}
+	i.begins = begins
 }
 
 // Segment is a run of piece space inside of one file, or of padding.

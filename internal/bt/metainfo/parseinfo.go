@@ -213,6 +213,7 @@ func (i *Info) addUp() error {
 	if pieces := (i.length-1)/i.PieceLength + 1; pieces > MaxPieces {
 		return &KeyError{"info", fmt.Sprintf("%d pieces are more than the limit of %d: the piece length is too small", pieces, MaxPieces)}
 	}
+	i.index()
 	return nil
 }
 

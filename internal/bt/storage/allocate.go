@@ -116,6 +116,9 @@ func (d *Disk) reserve(ctx context.Context, file int, able *atomic.Bool) error {
 func (d *Disk) complete(file int) bool {
 	d.rec.mu.Lock()
 	defer d.rec.mu.Unlock()
+	if d.rec.state.Have.All() {
+		return true
+	}
 	first, end := d.info.FilePieces(file)
 	free := d.rec.state.Have.NextClear(int(first))
 	return free < 0 || free >= int(end)

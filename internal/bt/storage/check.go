@@ -109,10 +109,16 @@ func (d *Disk) takeSurvey(ctx context.Context) (*survey, error) {
 
 // dropTouched takes out what was hashed in files that changed meanwhile.
 func (d *Disk) dropTouched(seen *survey, good *bitfield.Set) error {
+	p := good.Next(0)
 	for i := range d.info.Files {
 		first, end := d.info.FilePieces(i)
-		p := good.Next(int(first))
-		if p < 0 || p >= int(end) || !d.content(i) {
+		if p < int(first) { // else it is still the first of those behind
+			p = good.Next(int(first))
+		}
+		if p < 0 {
+			break
+		}
+		if p >= int(end) || !d.content(i) {
 			continue
 		}
 		now, err := d.look(i)

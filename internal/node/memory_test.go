@@ -173,7 +173,7 @@ type zeroStore struct{}
 
 func (zeroStore) ReadAt(p []byte, _ int64) (int, error)  { clear(p); return len(p), nil }
 func (zeroStore) WriteAt(p []byte, _ int64) (int, error) { return len(p), nil }
-func (zeroStore) MarkHave(metainfo.Piece)                {}
+func (zeroStore) MarkHave(...metainfo.Piece)             {}
 func (zeroStore) Extent(_, n int64) (*os.File, int64, int64, func(), error) {
 	return nil, 0, n, func() {}, nil
 }

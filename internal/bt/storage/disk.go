@@ -189,11 +189,11 @@ func (d *Disk) cacheID() (id [16]byte) {
 	return id
 }
 
-// MarkHave notes that a piece was verified and written as a whole. It is cheap:
+// MarkHave notes that pieces were verified and written as a whole. It is cheap:
 // one small write and no sync.
-func (d *Disk) MarkHave(p metainfo.Piece) {
-	d.settled(p)
-	d.rec.mark(uint32(p), true)
+func (d *Disk) MarkHave(ps ...metainfo.Piece) {
+	d.settled(ps...)
+	d.rec.came(ps)
 }
 
 // Forget notes that what was written of a piece is not right, so that a restart
@@ -201,7 +201,7 @@ func (d *Disk) MarkHave(p metainfo.Piece) {
 func (d *Disk) Forget(p metainfo.Piece) {
 	if !d.o.ReadOnly { // a seed's content is not ours to mend
 		d.settled(p)
-		d.rec.mark(uint32(p), false)
+		d.rec.lost(p)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"shoal/internal/bt/bitfield"
+	"shoal/internal/bt/metainfo"
 	"shoal/internal/bt/storage/record"
 )
 
@@ -43,6 +44,18 @@ func (d *Disk) syncLoop(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// came notes that pieces are there.
+func (r *resume) came(pieces []metainfo.Piece) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	entries := make([]record.Entry, len(pieces))
+	for i, p := range pieces {
+		entries[i] = record.Entry{Kind: record.Have, A: uint32(p), B: 1}
+		r.fresh = append(r.fresh, uint32(p))
+	}
+	r.note(entries...)
 }
 
 // checkpoint makes what was written so far durable and says so in the record.

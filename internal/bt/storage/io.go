@@ -151,11 +151,13 @@ func (d *Disk) meet(p metainfo.Piece, from, to int64) int64 {
 	return from
 }
 
-// settled forgets where the last write to a piece ended.
-func (d *Disk) settled(p metainfo.Piece) {
+// settled forgets where the last write to each of these pieces ended.
+func (d *Disk) settled(ps ...metainfo.Piece) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	delete(d.edges, p)
+	for _, p := range ps {
+		delete(d.edges, p)
+	}
 }
 
 // fits tells whether every file of a piece is no longer than a piece.

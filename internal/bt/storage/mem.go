@@ -165,11 +165,13 @@ func (m *Mem) Extent(off, n int64) (file *os.File, fileOff, length int64, releas
 	return nil, 0, n, func() {}, errors.ErrUnsupported
 }
 
-// MarkHave notes that a piece was verified and written as a whole.
-func (m *Mem) MarkHave(p metainfo.Piece) {
+// MarkHave notes that pieces were verified and written as a whole.
+func (m *Mem) MarkHave(ps ...metainfo.Piece) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.have.Set(int(p))
+	for _, p := range ps {
+		m.have.Set(int(p))
+	}
 }
 
 // Forget notes that what was written of a piece is not right.

@@ -221,16 +221,11 @@ func (r *resume) wrote(piece uint32, first, blocks int) {
 	r.note(e)
 }
 
-// mark notes that a piece is there, or is not.
-func (r *resume) mark(piece uint32, there bool) {
+// lost notes that a piece is not there.
+func (r *resume) lost(p metainfo.Piece) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !there {
-		r.note(record.Entry{Kind: record.Lost, A: piece, B: 1})
-		return
-	}
-	r.note(record.Entry{Kind: record.Have, A: piece, B: 1})
-	r.fresh = append(r.fresh, piece)
+	r.note(record.Entry{Kind: record.Lost, A: uint32(p), B: 1})
 }
 
 // begin takes the record for this process and opens its journal. The caller

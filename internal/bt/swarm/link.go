@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"shoal/internal/bt/bitfield"
+	"shoal/internal/bt/metainfo"
 	"shoal/internal/bt/peerconn"
 	"shoal/internal/bt/rate"
 	"shoal/internal/bt/wire"
@@ -25,8 +26,9 @@ type link struct {
 	up    rate.Path // the limits of the peer's place
 	down  rate.Path
 
-	unasked atomic.Int64 // payload bytes that nobody had asked for
-	events  []event      // of the reader; flushed before it waits
+	unasked atomic.Int64     // payload bytes that nobody had asked for
+	events  []event          // of the reader; flushed before it waits
+	ours    []metainfo.Piece // of those events: verified, and not in the journal yet
 	asked   []wire.Block
 	took    bool // blocks have come since the last pump
 }
@@ -128,6 +130,10 @@ func (l *link) Flush() {
 		l.took = false
 		l.pump()
 	}
+	if len(l.ours) > 0 { // before anybody hears of them
+		l.t.o.Store.MarkHave(l.ours...)
+		l.ours = l.ours[:0]
+	}
 	if len(l.events) > 0 {
 		l.t.post(batch{l.p, l.events})
 		l.events = nil
@@ -209,7 +215,7 @@ func (s *sink) tell() {
 	l := s.l
 	if s.done.complete {
 		if s.done.ok {
-			l.t.o.Store.MarkHave(s.part.piece)
+			l.ours = append(l.ours, s.part.piece)
 		}
 		l.events = append(l.events, pieceOver{s.part, s.done.ok})
 	}

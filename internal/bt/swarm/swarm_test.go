@@ -34,7 +34,7 @@ type fileStore struct {
 
 func (s fileStore) ReadAt(p []byte, off int64) (int, error)  { return s.f.ReadAt(p, off) }
 func (s fileStore) WriteAt(p []byte, off int64) (int, error) { return s.f.WriteAt(p, off) }
-func (s fileStore) MarkHave(metainfo.Piece)                  {}
+func (s fileStore) MarkHave(...metainfo.Piece)               {}
 func (s fileStore) Extent(off, n int64) (*os.File, int64, int64, func(), error) {
 	return s.f, off, n, func() {}, nil
 }

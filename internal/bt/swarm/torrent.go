@@ -38,8 +38,8 @@ type Store interface {
 	WriteAt(p []byte, off int64) (int, error)
 	// Extent returns the file behind off, for sendfile; nil stands for padding.
 	Extent(off, n int64) (f *os.File, fileOff, length int64, release func(), err error)
-	// MarkHave journals that a piece is verified and written.
-	MarkHave(p metainfo.Piece)
+	// MarkHave journals that pieces are verified and written.
+	MarkHave(ps ...metainfo.Piece)
 }
 
 // spaceWaiter is a Store that can tell when a full disk has room again.

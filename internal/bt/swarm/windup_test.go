@@ -46,4 +46,4 @@ func (k *keeper) WriteAt(p []byte, off int64) (int, error) {
 	return k.fileStore.WriteAt(p, off)
 }
 
-func (k *keeper) MarkHave(metainfo.Piece) { k.marked.Add(1) }
+func (k *keeper) MarkHave(ps ...metainfo.Piece) { k.marked.Add(int64(len(ps))) }

@@ -93,12 +93,14 @@ func (s *store) Extent(_, n int64) (*os.File, int64, int64, func(), error) {
 }
 
 // MarkHave implements swarm.Store.
-func (s *store) MarkHave(p metainfo.Piece) {
+func (s *store) MarkHave(ps ...metainfo.Piece) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.have.Set(int(p))
-	if n := int(s.release.info.PieceLength); s.wrong != nil && slices.Contains(s.wrong[int(p)*n:(int(p)+1)*n], true) {
-		s.release.fail(errContent)
+	for _, p := range ps {
+		s.have.Set(int(p))
+		if n := int(s.release.info.PieceLength); s.wrong != nil && slices.Contains(s.wrong[int(p)*n:(int(p)+1)*n], true) {
+			s.release.fail(errContent)
+		}
 	}
 }
 

@@ -35,7 +35,7 @@ type Mover interface {
 type Stations interface {
 	Allocate(ctx context.Context) error
 	Check(ctx context.Context, progress func(done, total int64)) (*bitfield.Set, error)
-	MarkHave(p metainfo.Piece)
+	MarkHave(ps ...metainfo.Piece)
 	Finish(ctx context.Context) error
 	Close() error
 }

@@ -112,7 +112,7 @@ type relayed struct {
 
 func (e relayed) apply(s *state) {
 	c := &s.imports.claims
-	if e.p.site != nil {
+	if e.p.site != nil || s.imports.met { // then we hear everybody ourselves, and when a claim ends
 		return
 	}
 	for piece := range e.pieces.All() {

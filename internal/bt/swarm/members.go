@@ -23,6 +23,7 @@ type membership struct {
 	lost   map[netip.AddrPort]bool // who did not answer or broke off
 	roster []netip.AddrPort        // all who have been members, in the order in which they became known
 	listed map[netip.AddrPort]bool // the same
+	met    bool                    // we are connected to all of them
 	stale  bool                    // who belongs to our site may have changed
 }
 
@@ -99,9 +100,12 @@ func (s *state) gather() {
 	for a := range im.heard.Believed() {
 		members[a] = !im.lost[a]
 	}
+	met := 0
 	for p := range s.peers {
 		if p.listen.IsValid() {
-			members[p.listen] = p.site == nil && p.imports()
+			if members[p.listen] = p.site == nil && p.imports(); members[p.listen] {
+				met++
+			}
 		}
 	}
 	var others []owner.Key
@@ -111,6 +115,7 @@ func (s *state) gather() {
 			im.list(a)
 		}
 	}
+	im.met = met >= len(others)
 	if im.table.Set(others) {
 		s.review()
 		s.tellAbroad()

@@ -17,10 +17,10 @@ type Abroad struct {
 	came  int           // pieces since the last change
 }
 
-// Of how long a piece takes, in parts of what it takes on a free way.
+// Of how long a piece takes, in quarters of what it takes on a free way.
 const (
-	roomBelow  = 2 // there is room for one more
-	crowdAbove = 3 // there are too many
+	roomBelow  = 5 // there is room for one more
+	crowdAbove = 8 // there are too many
 )
 
 // Most is the limit.
@@ -44,9 +44,9 @@ func (a *Abroad) Step(heldBack bool) {
 		return
 	}
 	switch {
-	case a.took > crowdAbove*a.quick && a.more > 0:
+	case a.took > crowdAbove*a.quick/4 && a.more > 0:
 		a.more--
-	case a.took < roomBelow*a.quick && heldBack:
+	case a.took < roomBelow*a.quick/4 && heldBack:
 		a.more++
 	default:
 		return

@@ -114,6 +114,9 @@ type Upload struct {
 	Signature []byte `json:"signature,omitempty"` // over the Statement; none when nobody asks for one
 	// Peers are where the pushing host serves the content, host:port.
 	Peers []string `json:"peers,omitempty"`
+	// Pending says that a rollout follows: no server takes a copy before that
+	// one's plan was told and its lead time is over.
+	Pending bool `json:"pending,omitempty"`
 }
 
 // Bundle is what an agent needs to fetch a release, and to believe it.

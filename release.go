@@ -27,6 +27,9 @@ type Release struct {
 	// Held says that the server which answers holds all of its content: whoever
 	// pushed it need not serve it any more.
 	Held bool `json:"held,omitempty"`
+	// Pending says that no server takes a copy yet: whoever runs the links has
+	// not been told, or has not had the time that was promised.
+	Pending bool `json:"pending,omitempty"`
 }
 
 // Name is the release's name in the form app@version.

@@ -30,12 +30,16 @@ type fleet struct {
 	stop  func() error
 }
 
-func newFleet(t *testing.T, dir, listen string) fleet {
+func newFleet(t *testing.T, dir, listen string, change ...func(*ServerOptions)) fleet {
 	t.Helper()
 	f := fleet{dir: dir}
 	ready := make(chan Started, 1)
 	f.stop = background(t, func(ctx context.Context) error {
-		err := Server(ctx, ServerOptions{Options: quiet("127.0.0.1:0", nil), Data: dir, API: listen, Name: "hq", Ready: func(s Started) { ready <- s }})
+		o := ServerOptions{Options: quiet("127.0.0.1:0", nil), Data: dir, API: listen, Name: "hq", Ready: func(s Started) { ready <- s }}
+		for _, c := range change {
+			c(&o)
+		}
+		err := Server(ctx, o)
 		if err != nil {
 			t.Error(err)
 		}
@@ -109,7 +113,7 @@ func (f fleet) member(t *testing.T) *trust.Wallet {
 
 // register makes the server know a release that a pusher with a certificate of
 // the fleet serves.
-func (f fleet) register(t *testing.T, r published, version string) (leave func() error) {
+func (f fleet) register(t *testing.T, r published, version string, change ...func(*shoal.Upload)) (leave func() error) {
 	t.Helper()
 	w := f.member(t)
 	now, err := f.admin.Situation(t.Context())
@@ -128,7 +132,11 @@ func (f fleet) register(t *testing.T, r published, version string) (leave func()
 	addr := e.wait(t, Serving).Addr
 	raw, err := os.ReadFile(r.file)
 	must(t, err)
-	_, err = f.admin.Register(t.Context(), shoal.Upload{App: "web", Version: version, Metafile: raw, Serial: 1, Peers: []string{addr.String()}})
+	u := shoal.Upload{App: "web", Version: version, Metafile: raw, Serial: 1, Peers: []string{addr.String()}}
+	for _, c := range change {
+		c(&u)
+	}
+	_, err = f.admin.Register(t.Context(), u)
 	must(t, err)
 	return leave
 }

@@ -13,6 +13,7 @@ import (
 	"shoal"
 	"shoal/internal/bt/metainfo"
 	"shoal/internal/deploy/fleetstore"
+	"shoal/internal/deploy/rollout"
 )
 
 const (
@@ -59,6 +60,7 @@ func (c *Controller) Register(ctx context.Context, u shoal.Upload) (shoal.Releas
 		// The same content again: a push that was repeated. It may come from
 		// another place by now, and with a signature that was missing.
 		was.Peers, was.Metafile = record.Peers, record.Metafile
+		was.Pending = was.Pending && record.Pending
 		if record.Serial >= was.Serial && len(record.Signature) > 0 {
 			was.Serial, was.Signature = record.Serial, record.Signature
 		}
@@ -96,6 +98,7 @@ func (c *Controller) examine(ctx context.Context, u shoal.Upload) (releaseRecord
 		Release: shoal.Release{
 			App: u.App, Version: u.Version, InfoHash: m.Info.Swarms()[0].String(), Bytes: m.Info.ContentLength(),
 			Files: len(m.Info.Files), Serial: u.Serial, By: shoal.PrincipalOf(ctx).Name, Created: time.Now(),
+			Pending: u.Pending,
 		},
 		Signature: u.Signature, Peers: u.Peers,
 	}, nil
@@ -116,9 +119,12 @@ func (c *Controller) Releases(ctx context.Context, app string) ([]shoal.Release,
 		return nil, err
 	}
 	p := shoal.PrincipalOf(ctx)
+	moving := c.bringing()
 	var out []shoal.Release
 	for _, r := range c.releases.all() {
 		if (app == "" || r.App == app) && shoal.Allowed(p, shoal.ToLook, r.App, "") == nil {
+			may, asked := moving[r.Name()]
+			r.Pending = r.Pending || asked && !may
 			out = append(out, r.Release)
 		}
 	}
@@ -157,6 +163,33 @@ func (c *Controller) Upload(ctx context.Context, app, version string) (shoal.Upl
 		return shoal.Upload{}, fmt.Errorf("release %s: %w", r.Name(), err)
 	}
 	return shoal.Upload{App: app, Version: version, Metafile: data, Serial: r.Serial, Signature: r.Signature, Peers: slices.Clone(r.Peers)}, nil
+}
+
+// bringing are the releases that rollouts under way bring, and whether one of
+// these may move bytes.
+func (c *Controller) bringing() map[string]bool {
+	out := map[string]bool{}
+	for _, r := range c.rollouts.all() {
+		if name := r.State.Rollout.Name(); !r.stands() {
+			out[name] = out[name] || r.Told || r.State.Phase != rollout.Queued
+		}
+	}
+	return out
+}
+
+// release lets servers take copies of what a rollout brings, for good.
+func (c *Controller) release(ctx context.Context, name string) error {
+	if r, _, ok := c.releases.get(name); !ok || !r.Pending {
+		return nil
+	}
+	_, err := c.releases.edit(ctx, name, func(was releaseRecord, ok bool) (releaseRecord, error) {
+		if !ok {
+			return was, fmt.Errorf("release %s: %w", name, shoal.ErrNotFound)
+		}
+		was.Pending = false
+		return was, nil
+	})
+	return err
 }
 
 // Wanted is what rollouts under way bring (app@version), the newest first. It,

@@ -126,11 +126,18 @@ func (l *leader) step(ctx context.Context, id uint64) error {
 		a = ahead{rev, record.State, record.State.At}
 	}
 	now := time.Now()
+	told := record.State.Phase == rollout.Queued && record.State.Pause == nil && !record.Told && !now.Before(record.State.Rollout.StartAt)
+	if told {
+		if err := l.release(ctx, record.State.Rollout.Name()); err != nil {
+			return err
+		}
+		record.Told = true
+	}
 	next, changed := rollout.Decide(a.state, l.view(l.states(), now), now)
 	a.state = next
 	l.ahead[id] = a
 	running := next.Phase.Active() && next.Pause == nil
-	if !changed && !(running && next.At.Sub(a.stored) >= clockEvery) {
+	if !changed && !told && !(running && next.At.Sub(a.stored) >= clockEvery) {
 		return nil
 	}
 	record.State = next

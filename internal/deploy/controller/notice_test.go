@@ -143,7 +143,18 @@ func TestLead(t *testing.T) {
 		x, err := s.Situation(ctx)
 		return err == nil && x.Online == 1
 	})
-	register(t, s, "web", "1")
+	u := upload(t, "web", "1", 100)
+	u.Pending = true
+	pending := func() bool {
+		list, err := s.Releases(ctx, "web")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list[0].Pending
+	}
+	if _, err := s.Register(ctx, u); err != nil || !pending() {
+		t.Fatal("it is not pending before its rollout", err)
+	}
 	p, err := s.Push(ctx, wish(t, "web@1", "100%"))
 	if err != nil || p.Rollout.StartAt.Sub(p.Rollout.Created) != time.Second {
 		t.Fatal(p, err)
@@ -152,9 +163,36 @@ func TestLead(t *testing.T) {
 		if a.count("fra-1 stages 1") != 0 && time.Now().Before(p.Rollout.StartAt) {
 			t.Fatal("it staged before the lead time was over")
 		}
+		if !pending() && time.Now().Before(p.Rollout.StartAt) {
+			t.Fatal("servers may copy before the lead time is over")
+		}
 		time.Sleep(10 * time.Millisecond)
 	}
 	phase(t, s, 1, "done")
+	if pending() {
+		t.Error("it is pending for ever")
+	}
+	// One that was aborted in its lead time has told nobody that it moves.
+	u = upload(t, "web", "2", 100)
+	u.Pending = true
+	if _, err := s.Register(ctx, u); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Push(ctx, wish(t, "web@2", "100%")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Command(ctx, 2, shoal.Command{Do: "abort"}); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(1500 * time.Millisecond)
+	if !pending() {
+		t.Error("servers may copy what was aborted before it began")
+	}
+	// To register it for its own sake is another thing.
+	u.Pending = false
+	if _, err := s.Register(ctx, u); err != nil || pending() {
+		t.Error("it is pending though no rollout is to follow", err)
+	}
 }
 
 // TestTwoRollouts runs two apps at once, and two of one app in turn; then the

@@ -22,6 +22,10 @@ type rolloutRecord struct {
 	// Announced says that the notice of the plan was handed in: before that the
 	// rollout does not begin.
 	Announced bool `json:"announced,omitempty"`
+	// Told says that the plan was delivered, or could not be for long enough, and
+	// that the lead time is over: from then on servers may take copies, though
+	// hosts may still have to wait behind another rollout.
+	Told bool `json:"told,omitempty"`
 }
 
 // over tells that nothing follows any more, whatever hosts report.

@@ -132,7 +132,7 @@ func (content) Verify(context.Context, release.Place, *metainfo.Metafile) ([]rel
 	return nil, errors.ErrUnsupported
 }
 
-func (w *world) register(t *testing.T, version string, age time.Duration) {
+func (w *world) register(t *testing.T, version string, age time.Duration, pending bool) {
 	t.Helper()
 	dir := t.TempDir()
 	err := os.WriteFile(filepath.Join(dir, "file"), []byte("content of "+version), 0o644)
@@ -144,7 +144,7 @@ func (w *world) register(t *testing.T, version string, age time.Duration) {
 	defer w.mu.Unlock()
 	w.trees["web@"+version] = dir
 	w.uploads["web@"+version] = shoal.Upload{App: "web", Version: version, Metafile: meta.Encode(), Peers: []string{"build-1:6881"}}
-	w.releases = append(w.releases, shoal.Release{App: "web", Version: version, Created: time.Now().Add(-age)})
+	w.releases = append(w.releases, shoal.Release{App: "web", Version: version, Created: time.Now().Add(-age), Pending: pending})
 }
 
 func (w *world) await(t *testing.T, what string, ok func() bool) {
@@ -163,7 +163,8 @@ func (w *world) await(t *testing.T, what string, ok func() bool) {
 }
 
 // TestDepot takes what is registered over from where it was pushed, tries again
-// what fails, stands still with stop-all, and serves it all after a restart.
+// what fails, stands still with stop-all and before what is pending, and serves
+// it all after a restart.
 func TestDepot(t *testing.T) {
 	w := &world{uploads: map[string]shoal.Upload{}, trees: map[string]string{}, broken: map[string]error{}, asked: map[string][]string{}}
 	root := t.TempDir()
@@ -187,7 +188,7 @@ func TestDepot(t *testing.T) {
 	w.mu.Lock()
 	w.broken["web@1"] = errors.New("no luck")
 	w.mu.Unlock()
-	w.register(t, "1", time.Hour)
+	w.register(t, "1", time.Hour, false)
 	w.await(t, "a try", func() bool { return w.asked["web@1"] != nil })
 	if d.Held("web", "1") {
 		t.Error("says that it holds what did not come")
@@ -206,16 +207,23 @@ func TestDepot(t *testing.T) {
 	w.stopped = true
 	w.mu.Unlock()
 	w.await(t, "the hold", func() bool { return w.held })
-	w.register(t, "2", 0)
+	w.register(t, "2", 0, false)
 	time.Sleep(50 * time.Millisecond)
 	w.await(t, "nothing", func() bool { return w.asked["web@2"] == nil })
 	w.mu.Lock()
 	w.stopped = false
 	w.mu.Unlock()
 	w.await(t, "2", func() bool { return slices.Contains(w.seeded, "web@2") && !w.held })
+	w.register(t, "3", 0, true)
+	time.Sleep(50 * time.Millisecond)
+	w.await(t, "nothing of what is pending", func() bool { return w.asked["web@3"] == nil })
+	w.mu.Lock()
+	w.releases[2].Pending = false
+	w.mu.Unlock()
+	w.await(t, "3", func() bool { return slices.Contains(w.seeded, "web@3") })
 	stop()
 	stop = start() // at a start it also looks for what nobody needs any more
-	w.await(t, "2 alone", func() bool { return slices.Equal(w.seeded, []string{"web@2"}) })
+	w.await(t, "3 alone", func() bool { return slices.Equal(w.seeded, []string{"web@3"}) })
 	for {
 		if _, err := os.Stat(filepath.Join(root, "web/releases/1")); errors.Is(err, os.ErrNotExist) {
 			break

@@ -47,6 +47,9 @@ func (c *Client) Register(ctx context.Context, u shoal.Upload) (r shoal.Release,
 	for _, p := range u.Peers {
 		a = a.with("peer", p)
 	}
+	if u.Pending {
+		a = a.with("pending", "true")
+	}
 	body, _, err := c.do(ctx, a)
 	if err == nil {
 		err = json.Unmarshal(body, &r)

@@ -179,6 +179,9 @@ func (s *schemas) operation(r route) m {
 		if name == "peer" {
 			p = m{"name": name, "in": "query", "description": "where the content is served, HOST:PORT; repeat for more", "schema": m{"type": "array", "items": m{"type": "string"}}}
 		}
+		if name == "pending" {
+			p["description"] = "true: a rollout follows, and no server takes a copy before its plan was told and its lead time is over"
+		}
 		params = append(params, p)
 	}
 	metafile := m{typeMetafile: m{"schema": m{"type": "string", "format": "binary", "maxLength": shoal.MaxMetafile}}}

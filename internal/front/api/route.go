@@ -61,7 +61,7 @@ func catalogRoutes() []route {
 		{method: http.MethodGet, pattern: "/v1/releases", verb: "releases", do: shoal.ToLook, app: true, about: "Registered releases, the newest first.",
 			query: []string{"app"}, out: []shoal.Release{}, serve: (*Server).releases},
 		{method: http.MethodPut, pattern: "/v1/releases/{app}/{version}", verb: "register", do: shoal.ToRegister, app: true, about: "Register a release: the body is its metafile. The same again does nothing.",
-			query: []string{"serial", "peer"}, in: raw{}, out: shoal.Release{}, serve: (*Server).register},
+			query: []string{"serial", "peer", "pending"}, in: raw{}, out: shoal.Release{}, serve: (*Server).register},
 	}
 }
 

@@ -181,7 +181,7 @@ const maxPeers = 16
 
 // register takes a metafile in, as long as bytes keep coming.
 func (s *Server) register(c *call) (any, error) {
-	u := shoal.Upload{App: c.r.PathValue("app"), Version: c.r.PathValue("version"), Peers: c.r.URL.Query()["peer"]}
+	u := shoal.Upload{App: c.r.PathValue("app"), Version: c.r.PathValue("version"), Peers: c.r.URL.Query()["peer"], Pending: c.r.URL.Query().Get("pending") == "true"}
 	if err := c.scope(u.App); err != nil {
 		return nil, err
 	}

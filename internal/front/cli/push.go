@@ -28,7 +28,8 @@ everywhere first; then hosts switch in waves, each with its soak time and limits
 --detach; to end the command does not end the rollout.
 
 Without PATH it pushes a release that is registered. With --register-only it
-registers, and nothing moves to any host.
+registers: the servers copy it at once, and nothing moves to any host. Otherwise
+nothing moves anywhere before the plan has been told (docs/notices.md).
 
 Exit code 0 means that the rollout is done (with --stage-only: staged; with
 --detach: begun, and a server has the content).`
@@ -95,7 +96,7 @@ func (s *shell) push(ctx context.Context, c *api.Client, f *pushFlags, path stri
 		return usagef("shoal push PATH --register-only ...", "there is nothing to register without a PATH")
 	}
 	if f.register {
-		return src.wait(ctx)
+		return src.wait(ctx, 0)
 	}
 	p, err := c.Push(ctx, wish)
 	if err != nil {
@@ -106,7 +107,7 @@ func (s *shell) push(ctx context.Context, c *api.Client, f *pushFlags, path stri
 	}
 	s.printRollout(p)
 	if f.detach {
-		return src.wait(ctx)
+		return src.wait(ctx, p.Rollout.ID)
 	}
 	err = s.follow(ctx, c, p.Rollout.ID, wish.StageOnly)
 	if ctx.Err() != nil {
@@ -143,7 +144,7 @@ func (s *shell) makeDraft(ctx context.Context, c *api.Client, f *pushFlags, path
 	if err != nil {
 		return nil, fmt.Errorf("push: %w", err)
 	}
-	u := shoal.Upload{App: f.r.App, Version: f.r.Version, Metafile: meta.Encode(), Serial: f.serial}
+	u := shoal.Upload{App: f.r.App, Version: f.r.Version, Metafile: meta.Encode(), Serial: f.serial, Pending: !f.register}
 	if u.Serial == 0 {
 		if u.Serial, err = s.nextSerial(ctx, c, u.App); err != nil {
 			return nil, err
@@ -234,8 +235,9 @@ func find(ctx context.Context, c *api.Client, app, version string) (shoal.Releas
 	return shoal.Release{}, nil
 }
 
-// wait returns when a server has a full copy.
-func (src *source) wait(ctx context.Context) error {
+// wait returns when a server has a full copy, or when none will take one
+// because the rollout was ended before that began.
+func (src *source) wait(ctx context.Context, rollout uint64) error {
 	if src == nil || src.failed == nil {
 		return nil
 	}
@@ -247,9 +249,17 @@ func (src *source) wait(ctx context.Context) error {
 			return nil
 		case err != nil && !errors.Is(err, shoal.ErrUnavailable):
 			return err
+		case err == nil && r.Pending:
+			p, err := src.c.Rollout(ctx, rollout)
+			if _, ended := outcome(p, false); err == nil && ended != nil {
+				return ended
+			}
 		}
 		if !said {
 			fmt.Fprintf(src.s.screen, "serves %s until a server has all of it\n", src.name.Name())
+			if r.Pending {
+				fmt.Fprintln(src.s.screen, "servers begin to copy when the plan has been told and the lead time is over")
+			}
 			said = true
 		}
 		select {

@@ -43,6 +43,7 @@ type ServerOptions struct {
 	// Trackers are the URLs of all servers; none: this one alone.
 	Servers []string
 	Store   fleetstore.Options // Dir or URL; neither: a folder in Data
+	CA      []byte             // PEM of an authority that somebody else made (trust.ParseAuthority); nil: the fleet's own
 	Notices notify.Options
 	Lead    time.Duration // from a push to its first byte, at least
 	Keep    int           // releases of an app that the source keeps though no rollout wants them
@@ -95,7 +96,7 @@ func (s *server) open(ctx context.Context) (err error) {
 	if s.store, err = fleetstore.Open(ctx, s.Store); err != nil {
 		return err
 	}
-	if s.authority, err = trust.OpenAuthority(ctx, controller.Vault{Store: s.store}, time.Now()); err != nil {
+	if s.authority, err = trust.OpenAuthority(ctx, controller.Vault{Store: s.store}, s.CA, time.Now()); err != nil {
 		return err
 	}
 	s.started.Pin = s.authority.Pin().String()

@@ -46,21 +46,72 @@ type Authority struct {
 	trusted []*x509.Certificate // cert first
 }
 
-// OpenAuthority returns the authority of a vault, and makes it if there is none.
-func OpenAuthority(ctx context.Context, v Vault, now time.Time) (*Authority, error) {
-	text, err := v.Secret(ctx, authoritySecret)
-	if errors.Is(err, shoal.ErrNotFound) {
-		if text, err = newAuthority(now); err == nil {
-			text, err = v.CreateSecret(ctx, authoritySecret, text)
+// OpenAuthority returns the authority of a vault. If there is none, it is the
+// given one, in the form that ParseAuthority reads, or a new one for nil. A given
+// one takes the place of one that is kept if those who trust either also trust
+// what the other signs; else a fleet would fall apart, and it is an error.
+func OpenAuthority(ctx context.Context, v Vault, given []byte, now time.Time) (*Authority, error) {
+	var wish *Authority
+	var err error
+	if given != nil {
+		if wish, err = ParseAuthority(given); err != nil {
+			return nil, err
 		}
 	}
-	if err != nil {
-		return nil, fmt.Errorf("the fleet's authority: %w", err)
+	for {
+		kept, rev, err := keptAuthority(ctx, v)
+		next := wish
+		switch {
+		case err != nil:
+			return nil, err
+		case kept != nil && (wish == nil || wish.same(kept)):
+			return kept, nil
+		case kept != nil && !(wish.trusts(kept) && kept.trusts(wish)):
+			return nil, fmt.Errorf("%w: the given authority (%s) is not the one that the fleet has (%s), and members of one do not trust the other: docs/security.md says how a fleet gets a new one", shoal.ErrConflict, wish.Pin(), kept.Pin())
+		case kept == nil && wish == nil:
+			if next, err = NewAuthority(now); err != nil {
+				return nil, fmt.Errorf("the fleet's authority: %w", err)
+			}
+		}
+		text, err := next.encode()
+		if err == nil {
+			err = v.KeepSecret(ctx, authoritySecret, text, rev)
+		}
+		if err == nil {
+			return next, nil
+		}
+		if !errors.Is(err, shoal.ErrConflict) { // else another server was first: see what it has kept
+			return nil, fmt.Errorf("the fleet's authority: %w", err)
+		}
 	}
-	return ParseAuthority(text)
 }
 
-func newAuthority(now time.Time) ([]byte, error) {
+// keptAuthority is that of a vault; nil when there is none.
+func keptAuthority(ctx context.Context, v Vault) (*Authority, uint64, error) {
+	text, rev, err := v.Secret(ctx, authoritySecret)
+	if errors.Is(err, shoal.ErrNotFound) {
+		return nil, 0, nil
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("the fleet's authority: %w", err)
+	}
+	a, err := ParseAuthority(text)
+	return a, rev, err
+}
+
+// encode is what ParseAuthority reads.
+func (a *Authority) encode() ([]byte, error) {
+	secret, err := x509.MarshalPKCS8PrivateKey(a.key)
+	return append(a.Certificates(), pemOf(pemKey, secret)...), err
+}
+
+func (a *Authority) same(b *Authority) bool { return bytes.Equal(a.Certificates(), b.Certificates()) }
+
+// trusts tells whether members of a trust what b signs.
+func (a *Authority) trusts(b *Authority) bool { return slices.ContainsFunc(a.trusted, b.cert.Equal) }
+
+// NewAuthority makes one that nobody knows yet.
+func NewAuthority(now time.Time) (*Authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -74,11 +125,8 @@ func newAuthority(now time.Time) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	secret, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return nil, err
-	}
-	return append(pemOf(pemCertificate, der), pemOf(pemKey, secret)...), nil
+	cert, err := x509.ParseCertificate(der)
+	return &Authority{cert, key, []*x509.Certificate{cert}}, err
 }
 
 // ParseAuthority reads an authority that somebody else made: its certificate

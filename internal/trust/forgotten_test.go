@@ -17,11 +17,7 @@ import (
 // from after that; it holds over a restart until all of them have expired.
 func TestForgotten(t *testing.T) {
 	now := time.Now()
-	text, err := newAuthority(now.Add(-time.Hour))
-	if err != nil {
-		t.Fatal(err)
-	}
-	authority, err := ParseAuthority(text)
+	authority, err := NewAuthority(now.Add(-time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,7 +35,7 @@ func must[T any](t *testing.T) func(T, error) T {
 
 func authority(t *testing.T) *Authority {
 	t.Helper()
-	return must[*Authority](t)(OpenAuthority(context.Background(), Folder(t.TempDir()), time.Now()))
+	return must[*Authority](t)(OpenAuthority(context.Background(), &vault{}, nil, time.Now()))
 }
 
 // join gives a new wallet a certificate.
@@ -50,14 +50,40 @@ func join(t *testing.T, a *Authority, k Kind, name string, now time.Time) *Walle
 	return w
 }
 
+// vault keeps one secret in memory.
+type vault struct {
+	mu    sync.Mutex
+	value []byte
+	rev   uint64
+}
+
+func (v *vault) Secret(context.Context, string) ([]byte, uint64, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.rev == 0 {
+		return nil, 0, shoal.ErrNotFound
+	}
+	return v.value, v.rev, nil
+}
+
+func (v *vault) KeepSecret(_ context.Context, _ string, value []byte, rev uint64) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if rev != v.rev {
+		return shoal.ErrConflict
+	}
+	v.value, v.rev = value, rev+1
+	return nil
+}
+
 // TestServersShareOneAuthority starts many servers at once on one vault.
 func TestServersShareOneAuthority(t *testing.T) {
-	dir := Folder(filepath.Join(t.TempDir(), "data"))
+	v := &vault{}
 	var wg sync.WaitGroup
 	pins := make([]Pin, 8)
 	for i := range pins {
 		wg.Go(func() {
-			a, err := OpenAuthority(context.Background(), dir, time.Now())
+			a, err := OpenAuthority(context.Background(), v, nil, time.Now())
 			if err != nil {
 				t.Error(err)
 				return
@@ -71,12 +97,45 @@ func TestServersShareOneAuthority(t *testing.T) {
 			t.Fatalf("the servers have different authorities: %v", pins)
 		}
 	}
-	files := must[[]os.DirEntry](t)(os.ReadDir(string(dir)))
-	if len(files) != 1 {
-		t.Errorf("drafts were left behind: %v", files)
+	if v.rev != 1 {
+		t.Errorf("it was written %d times", v.rev)
 	}
-	if info := must[os.FileInfo](t)(files[0].Info()); info.Mode() != 0o600 {
-		t.Errorf("the authority's key has mode %v", info.Mode())
+}
+
+// TestGivenAuthority has a company's CA sign for a fleet, and one take over from
+// another step by step, but not at once.
+func TestGivenAuthority(t *testing.T) {
+	now := time.Now()
+	text := func(a *Authority) []byte { return must[[]byte](t)(a.encode()) }
+	company, other := must[*Authority](t)(NewAuthority(now)), must[*Authority](t)(NewAuthority(now))
+	v := &vault{}
+	open := func(given []byte) (*Authority, error) { return OpenAuthority(t.Context(), v, given, now) }
+	for _, given := range [][]byte{text(company), nil, text(company)} {
+		if a, err := open(given); err != nil || a.Pin() != company.Pin() || v.rev != 1 {
+			t.Fatalf("%v, written %d times", err, v.rev)
+		}
+	}
+	if _, err := open(text(other)); !errors.Is(err, shoal.ErrConflict) || !strings.Contains(err.Error(), company.Pin().String()) {
+		t.Errorf("another one at once: %v", err)
+	}
+	tooSoon := append(text(other), company.Certificates()...)
+	if _, err := open(tooSoon); !errors.Is(err, shoal.ErrConflict) {
+		t.Errorf("another one signs before anybody trusts it: %v", err)
+	}
+	for step, given := range [][]byte{append(text(company), other.Certificates()...), tooSoon, text(other)} {
+		want := company.Pin()
+		if step > 0 {
+			want = other.Pin()
+		}
+		if a, err := open(given); err != nil || a.Pin() != want || v.rev != uint64(step+2) {
+			t.Errorf("step %d: %v, written %d times", step, err, v.rev)
+		}
+	}
+	if a, err := open(nil); err != nil || a.Pin() != other.Pin() {
+		t.Errorf("after a restart: %v", err)
+	}
+	if _, err := open(company.Certificates()); err == nil || !strings.Contains(err.Error(), "key") {
+		t.Errorf("a certificate alone: %v", err)
 	}
 }
 
@@ -264,7 +323,8 @@ func TestForeignNames(t *testing.T) {
 // which a host could not talk to a server.
 func TestRotation(t *testing.T) {
 	now := time.Now()
-	oldText, newText := must[[]byte](t)(newAuthority(now)), must[[]byte](t)(newAuthority(now))
+	oldText := must[[]byte](t)(must[*Authority](t)(NewAuthority(now)).encode())
+	newText := must[[]byte](t)(must[*Authority](t)(NewAuthority(now)).encode())
 	newCert := must[*Authority](t)(ParseAuthority(newText)).Certificates()
 	oldCert := must[*Authority](t)(ParseAuthority(oldText)).Certificates()
 	host := join(t, must[*Authority](t)(ParseAuthority(oldText)), Host, "web-1", now)

@@ -123,20 +123,20 @@ func (c *Controller) UseToken(ctx context.Context, id, by string) error {
 // Vault keeps the secrets of a fleet in its store, where all servers find them.
 type Vault struct{ Store fleetstore.Store }
 
-// Secret is what is kept under a name; shoal.ErrNotFound when nothing is.
-func (v Vault) Secret(ctx context.Context, name string) ([]byte, error) {
+// Secret implements trust.Vault.
+func (v Vault) Secret(ctx context.Context, name string) ([]byte, uint64, error) {
 	e, err := v.Store.Get(ctx, fleetstore.Trust, name)
 	if errors.Is(err, fleetstore.ErrNone) {
 		err = fmt.Errorf("secret %.80s: %w", name, shoal.ErrNotFound)
 	}
-	return e.Value, err
+	return e.Value, e.Revision, err
 }
 
-// CreateSecret keeps a value unless there is one, and gives what is kept then.
-func (v Vault) CreateSecret(ctx context.Context, name string, value []byte) ([]byte, error) {
-	_, err := v.Store.Put(ctx, fleetstore.Trust, name, value, 0)
-	if err != nil && !errors.Is(err, fleetstore.ErrStale) {
-		return nil, fmt.Errorf("secret %.80s: %w", name, err)
+// KeepSecret implements trust.Vault.
+func (v Vault) KeepSecret(ctx context.Context, name string, value []byte, rev uint64) error {
+	_, err := v.Store.Put(ctx, fleetstore.Trust, name, value, rev)
+	if errors.Is(err, fleetstore.ErrStale) {
+		err = fmt.Errorf("secret %.80s: %w: %w", name, shoal.ErrConflict, err)
 	}
-	return v.Secret(ctx, name)
+	return err
 }

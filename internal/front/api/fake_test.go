@@ -197,7 +197,7 @@ type site struct {
 
 func newAuthority(t *testing.T) *trust.Authority {
 	t.Helper()
-	a, err := trust.OpenAuthority(context.Background(), trust.Folder(t.TempDir()), time.Now())
+	a, err := trust.NewAuthority(time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

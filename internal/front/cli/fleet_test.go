@@ -50,7 +50,7 @@ func newPlane(t *testing.T, trackers ...string) *plane {
 	store := fleetstore.NewMemory()
 	t.Cleanup(func() { store.Close() })
 	var err error
-	if p.authority, err = trust.OpenAuthority(ctx, trust.Folder(t.TempDir()), time.Now()); err != nil {
+	if p.authority, err = trust.NewAuthority(time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	p.Controller, err = controller.New(store, controller.Options{Server: "s1", Trackers: trackers, Lease: controller.Lease{Renew: 100 * time.Millisecond, Patience: 2 * time.Second}})

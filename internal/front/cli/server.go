@@ -30,6 +30,7 @@ type serverFlags struct {
 	o       node.ServerOptions
 	cache   string
 	notices string // file
+	ca      string // file
 }
 
 func (s *shell) serverCommand() *cobra.Command {
@@ -53,6 +54,11 @@ func (s *shell) serverCommand() *cobra.Command {
 			if f.o.Notices, err = readNotices(f.notices); err != nil {
 				return err
 			}
+			if f.ca != "" {
+				if f.o.CA, err = readSmall(f.ca); err != nil {
+					return err
+				}
+			}
 			return s.server(cmd.Context(), f.o)
 		},
 	}
@@ -69,6 +75,7 @@ func (s *shell) serverCommand() *cobra.Command {
 	flags.StringVar(&o.Store.Creds, "nats-creds", "", "file with the credentials for it")
 	flags.IntVar(&o.Store.Replicas, "replicas", 0, "copies of the state in the cluster")
 	flags.StringVar(&o.Store.Prefix, "prefix", "", "begins the names of what is kept there (default: shoal)")
+	flags.StringVar(&f.ca, "authority", "", "PEM file with certificate and key of the authority that signs for the fleet (default: one of its own)")
 	flags.StringVar(&f.notices, "notices", "", "YAML file with whom to tell what: docs/notices.md")
 	flags.DurationVar(&o.Lead, "lead", 0, "from a push until its first byte moves, at least: the lead time of notices")
 	flags.IntVar(&o.Keep, "keep", 2, "newest releases of an app that the source keeps though no rollout wants them")

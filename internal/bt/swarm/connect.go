@@ -23,6 +23,11 @@ const (
 	ourCaps     = wire.CapExtended | wire.CapFast
 )
 
+// crossing is the longest that two connections of one peer may be apart that were
+// opened at the same time by both: one was begun before the other stood. It leaves
+// some time for the loops at both ends.
+const crossing = dialTimeout + handshakeLimit + 5*time.Second
+
 // Reasons for closing a connection.
 var (
 	errSelf      = errors.New("that is ourselves")
@@ -58,7 +63,7 @@ func (s *state) connect() {
 // to all that is on its way there.
 func (s *state) meets(addr netip.AddrPort) bool {
 	for p := range s.peers {
-		if p.listen == addr {
+		if p.listen == addr || slices.Contains(p.also, addr) {
 			return true
 		}
 	}
@@ -217,8 +222,10 @@ func (e connected) apply(s *state) {
 	t.wg.Go(func() { t.post(closed{p, p.link.conn.Run(s.ctx)}) })
 }
 
-// admit refuses ourselves, banned peers, and the second of two connections to
-// the same peer: both ends keep the one that the smaller id has opened.
+// admit refuses ourselves, banned peers, and the second of two connections to the
+// same peer. Of two that were opened at the same time both ends keep the one that
+// the smaller id has opened. Later, when a host with several addresses is dialled at
+// another one, they keep the one that works.
 func (s *state) admit(e connected) error {
 	if e.hs.PeerID == s.o.PeerID {
 		s.conn.book.Self(e.addr)
@@ -230,10 +237,10 @@ func (s *state) admit(e connected) error {
 		err = errBanned
 	case old != nil:
 		keepOurs := slices.Compare(s.o.PeerID[:], e.hs.PeerID[:]) < 0
-		if e.outgoing == old.outgoing || keepOurs == old.outgoing {
+		if e.outgoing == old.outgoing || keepOurs == old.outgoing || s.now.Sub(old.joined) > crossing {
 			err = errDuplicate
-			if e.outgoing { // remember where it listens, and do not dial again
-				old.listen = e.addr
+			if e.outgoing {
+				old.answersAt(e.addr)
 			}
 		} else {
 			s.remove(old, errDuplicate)
@@ -360,7 +367,7 @@ func (s *state) remove(p *peer, why error) {
 	s.departed(p, why)
 	s.releaseJobs(p)
 	s.takeBack(p)
-	for _, at := range []netip.AddrPort{p.dialled, p.listen} {
+	for _, at := range append(p.also, p.dialled, p.listen) {
 		s.conn.book.Closed(at, s.now, restAfter(why))
 	}
 	s.fillAll()

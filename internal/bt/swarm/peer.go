@@ -27,9 +27,10 @@ type peer struct {
 type identity struct {
 	id       [20]byte
 	outgoing bool
-	rank     uint32         // BEP 40
-	dialled  netip.AddrPort // what was dialled, if outgoing
-	listen   netip.AddrPort // where it takes connections, if known
+	rank     uint32           // BEP 40
+	dialled  netip.AddrPort   // what was dialled, if outgoing
+	listen   netip.AddrPort   // where it takes connections, if known
+	also     []netip.AddrPort // and where else
 	ext      wire.ExtHandshake
 	shoal    bool
 	extended bool           // it takes extension messages (BEP 10)
@@ -93,6 +94,19 @@ type conduct struct {
 }
 
 func (p *peer) send(add func([]byte) []byte) { p.link.conn.Send(add) }
+
+// maxAlso bounds the addresses of one peer that are remembered beside the first.
+const maxAlso = 8
+
+// answersAt notes that a peer takes connections at an address.
+func (p *peer) answersAt(at netip.AddrPort) {
+	switch {
+	case !p.listen.IsValid():
+		p.listen = at
+	case p.listen != at && len(p.also) < maxAlso:
+		p.also = append(p.also, at)
+	}
+}
 
 func (p *peer) seed() bool { return p.has.All() }
 

@@ -1,6 +1,8 @@
 package swarm
 
 import (
+	"errors"
+	"net"
 	"net/netip"
 	"sync"
 	"testing"
@@ -123,5 +125,45 @@ func TestDialsNobodyTwice(t *testing.T) {
 	s.now = s.now.Add(restAfter(errFull))
 	if at, _, ok := s.conn.book.Next(s.now); at != there || !ok {
 		t.Errorf("would dial %v, %v after it is gone", at, ok)
+	}
+}
+
+// TestSecondAddress: a peer that is connected for long, and is then met at another of
+// its addresses, keeps the connection that works, whoever has the smaller id and
+// whoever dialled. Of two connections that crossed each other both ends keep the same.
+func TestSecondAddress(t *testing.T) {
+	for _, c := range []struct {
+		name                string
+		theirs              string // peer id; ours is -SH0001-xxxxxxxxxxxx
+		oldOurs, newOurs    bool   // who has opened which
+		age                 time.Duration
+		keepsOld, remembers bool
+	}{
+		{"they dialled us, we dial their second address", "-SH0001-yyyyyyyyyyyy", false, true, time.Minute, true, true},
+		{"the same, seen from the other end", "-SH0001-wwwwwwwwwwww", true, false, time.Minute, true, false},
+		{"crossed, ours is the smaller id", "-SH0001-yyyyyyyyyyyy", false, true, time.Second, false, false},
+		{"crossed, seen from the other end", "-SH0001-wwwwwwwwwwww", true, false, time.Second, false, false},
+		{"crossed, theirs is the smaller id", "-SH0001-wwwwwwwwwwww", false, true, time.Second, true, true},
+		{"we dial twice", "-SH0001-yyyyyyyyyyyy", true, true, time.Second, true, true},
+		{"they dial twice", "-SH0001-yyyyyyyyyyyy", false, false, time.Second, true, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := still(t, 4)
+			old := s.meet(t)
+			old.id, old.outgoing = [20]byte([]byte(c.theirs)), c.oldOurs
+			s.conn.ids[old.id] = old
+			s.now = s.now.Add(c.age)
+			second := netip.MustParseAddrPort("10.77.3.1:6881")
+			ours, theirs := net.Pipe()
+			defer ours.Close()
+			defer theirs.Close()
+			err := s.admit(connected{nc: ours, hs: wire.NewHandshake([20]byte{}, old.id, wire.CapExtended), addr: second, outgoing: c.newOurs})
+			if keeps := errors.Is(err, errDuplicate) && !old.gone; keeps != c.keepsOld {
+				t.Errorf("keeps the old connection: %v (%v), want %v", keeps, err, c.keepsOld)
+			}
+			if got := s.meets(second); got != c.remembers {
+				t.Errorf("knows that the second address is this peer's: %v, want %v", got, c.remembers)
+			}
+		})
 	}
 }

@@ -62,7 +62,7 @@ fuzz:
 
 # Linux is what we ship; the other Unixes must compile.
 cross:
-	@set -e; for t in linux/amd64 linux/arm64 darwin/arm64 freebsd/amd64; do \
+	@set -e; for t in linux/amd64 linux/arm64 darwin/arm64 freebsd/amd64 openbsd/amd64 illumos/amd64; do \
 		echo "CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} $(GO) build ./..."; \
 		CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} $(GO) build -buildvcs=false ./...; done
 

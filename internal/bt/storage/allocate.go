@@ -30,7 +30,7 @@ func (d *Disk) Allocate(ctx context.Context) error {
 	if top, err := d.tree.folder(0, true); err != nil {
 		return err
 	} else {
-		able.Store(canReserve(top.val.fd()))
+		able.Store(!inMemory(top.val.fd()))
 		top.release()
 	}
 	if err := d.makeFolders(ctx); err != nil {
@@ -67,12 +67,6 @@ func (d *Disk) makeFolder(i int32) error {
 		h.release()
 	}
 	return err
-}
-
-// canReserve tells whether reserving is worth it: in memory it is not.
-func canReserve(fd int) bool {
-	v, err := volume(fd)
-	return err != nil || !v.memory
 }
 
 // reserve gives a file its full size, with blocks behind it where possible.

@@ -2,12 +2,12 @@ package storage
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"shoal/internal/bt/bitfield"
 	"shoal/internal/bt/metainfo"
 	"shoal/internal/bt/storage/record"
+	"shoal/internal/filelock"
 )
 
 // survey is what was found at the start: how all files look, what the record
@@ -254,7 +254,8 @@ func (d *Disk) seal(ctx context.Context, facts []fact, since time.Time) (err err
 
 // keep is seal with looks that are known, where failing does no harm.
 func (d *Disk) keep(facts []fact) {
-	if err := d.rec.closeWith(recordFiles(facts)); err != nil && !errors.Is(err, ErrBusy) {
+	err := d.rec.closeWith(recordFiles(facts))
+	if _, held := filelock.HeldBy(err); err != nil && !held {
 		d.log.Info("resume record not written; the next start will hash again", "err", err)
 	}
 }

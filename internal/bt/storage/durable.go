@@ -11,6 +11,7 @@ import (
 	"shoal/internal/bt/bitfield"
 	"shoal/internal/bt/metainfo"
 	"shoal/internal/bt/storage/record"
+	"shoal/internal/filelock"
 )
 
 const (
@@ -197,9 +198,9 @@ func (r *resume) compact(atLeast int64) error {
 		err = r.root.Rename(r.name+tempSuffix, r.name)
 	}
 	if err != nil {
-		return errors.Join(fault("replace", r.path(), err), giveBack(f), r.root.Remove(r.name+tempSuffix))
+		return errors.Join(fault("replace", r.path(), err), filelock.Close(f), r.root.Remove(r.name+tempSuffix))
 	}
-	_ = giveBack(r.f) // no longer the record
+	_ = filelock.Close(r.f) // no longer the record
 	r.f, r.end, r.n, r.salt = f, int64(len(b)+len(journal)), uint64(len(tail)), salt
 	return nil
 }

@@ -13,10 +13,6 @@ import (
 // is full. The caller may pause, WaitSpace, and try again.
 var ErrNoSpace = errors.New("no space left")
 
-// ErrBusy is in the chain of the error that says that another process fetches
-// into the same place.
-var ErrBusy = errors.New("in use by another process")
-
 // Conflict is one entry that stands where the torrent's content belongs.
 type Conflict struct {
 	Path   string // below the destination folder

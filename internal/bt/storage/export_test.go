@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"shoal/internal/filelock"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,7 +22,7 @@ func (d *Disk) Crash() {
 	r := d.rec
 	r.mu.Lock()
 	if r.f != nil {
-		_ = giveBack(r.f)
+		_ = filelock.Close(r.f)
 		_ = r.root.Close()
 		r.f = nil
 	}

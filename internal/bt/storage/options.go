@@ -91,9 +91,3 @@ const (
 	defaultSyncEvery = 30 * time.Second
 	defaultOpenFiles = 512
 )
-
-// volumeInfo is what is known about a file system.
-type volumeInfo struct {
-	free   int64 // bytes that we may still write
-	memory bool  // tmpfs: reserving space only costs time there
-}

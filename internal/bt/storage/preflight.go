@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"shoal/internal/diskfree"
 	"slices"
 	"strings"
 	"time"
@@ -160,8 +161,8 @@ func (d *Disk) FreeSpace() (int64, error) {
 		return 0, err
 	}
 	defer folder.Close()
-	v, err := volume(int(folder.Fd()))
-	return v.free, wrap("ask for free space of", folder.Name(), err)
+	free, err := diskfree.Of(int(folder.Fd()))
+	return free, wrap("ask for free space of", folder.Name(), err)
 }
 
 const (

@@ -17,6 +17,7 @@ import (
 
 	"shoal/internal/bt/metainfo"
 	"shoal/internal/bt/storage/record"
+	"shoal/internal/filelock"
 )
 
 // resume is the resume record on disk and the state that it mirrors. While
@@ -237,7 +238,7 @@ func (r *resume) begin() error {
 	if err != nil {
 		return err
 	}
-	defer giveBack(old)
+	defer filelock.Close(old)
 	r.root = root
 	f, size, err := r.write()
 	if err != nil {
@@ -279,7 +280,7 @@ func (r *resume) lock(root *os.Root) (*os.File, error) {
 		if err != nil {
 			return nil, cause(err)
 		}
-		if err := lock(int(f.Fd())); err != nil {
+		if err := lock(f); err != nil {
 			_ = f.Close() // nothing was written
 			return nil, err
 		}
@@ -288,15 +289,18 @@ func (r *resume) lock(root *os.Root) (*os.File, error) {
 		if err == nil && err2 == nil && os.SameFile(mine, named) {
 			return f, nil
 		}
-		_ = giveBack(f) // nothing was written
+		_ = filelock.Close(f) // nothing was written
 	}
-	return nil, ErrBusy
+	return nil, &filelock.Held{} // it is being replaced again and again
 }
 
-// giveBack closes a file that is locked.
-func giveBack(f *os.File) error {
-	unlock(int(f.Fd()))
-	return f.Close()
+// lock takes the file for this process. A file system without locks does without.
+func lock(f *os.File) error {
+	err := filelock.Take(f)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return nil
+	}
+	return cause(err)
 }
 
 // write puts a new snapshot of the state in place of the record, with the
@@ -314,7 +318,7 @@ func (r *resume) write() (f *os.File, size int64, err error) {
 		return nil, 0, fault("write", r.path(), err)
 	}
 	if err := r.root.Rename(r.name+tempSuffix, r.name); err != nil {
-		_ = giveBack(f) // the first error is the one to tell
+		_ = filelock.Close(f) // the first error is the one to tell
 		return nil, 0, fault("replace", r.path(), err)
 	}
 	return f, int64(len(b)), nil
@@ -328,13 +332,13 @@ func (r *resume) temp(b []byte) (*os.File, error) {
 	if err != nil {
 		return nil, cause(err)
 	}
-	if err = lock(int(f.Fd())); err == nil {
+	if err = lock(f); err == nil {
 		if _, err = f.WriteAt(b, 0); err == nil {
 			err = f.Sync()
 		}
 	}
 	if err != nil {
-		_ = giveBack(f)                        // the first error is the one to tell
+		_ = filelock.Close(f)                  // the first error is the one to tell
 		_ = r.root.Remove(r.name + tempSuffix) // likewise
 		return nil, cause(err)
 	}
@@ -362,10 +366,10 @@ func (r *resume) closeWith(files []record.File) error {
 	r.state.Boot, r.state.Closed, r.state.Files = r.boot, true, files
 	f, _, err := r.write()
 	if err == nil {
-		err = giveBack(f)
+		err = filelock.Close(f)
 	}
 	r.state.Closed, r.state.Files = false, nil
-	err = errors.Join(err, giveBack(r.f), r.root.Close())
+	err = errors.Join(err, filelock.Close(r.f), r.root.Close())
 	r.f, r.root = nil, nil
 	return wrap("close", r.path(), err)
 }

@@ -19,16 +19,11 @@ func reserve(fd int, off, n int64) error {
 	return err
 }
 
-// volume is what is known about the file system that holds fd.
-func volume(fd int) (v volumeInfo, err error) {
+// inMemory tells whether fd lies in a file system that has no disk.
+func inMemory(fd int) bool {
 	var st unix.Statfs_t
-	if err := retry(func() error { return unix.Fstatfs(fd, &st) }); err != nil {
-		return v, err
-	}
-	return volumeInfo{
-		free:   int64(min(st.Bavail, 1<<62/uint64(max(st.Bsize, 1)))) * st.Bsize,
-		memory: st.Type == unix.TMPFS_MAGIC || st.Type == unix.RAMFS_MAGIC,
-	}, nil
+	err := retry(func() error { return unix.Fstatfs(fd, &st) })
+	return err == nil && (st.Type == unix.TMPFS_MAGIC || st.Type == unix.RAMFS_MAGIC)
 }
 
 // dataAt is the first offset >= off that is not in a hole; the file's end if
@@ -73,22 +68,6 @@ func syncVolume(fd int) error {
 func syncData(fd int) error {
 	return retry(func() error { return unix.Fdatasync(fd) })
 }
-
-// lock takes the file for this process until it is closed or the process ends.
-func lock(fd int) error {
-	err := retry(func() error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) })
-	switch {
-	case errors.Is(err, unix.EWOULDBLOCK):
-		return ErrBusy
-	case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOLCK), errors.Is(err, unix.ENOSYS):
-		return nil // a file system without locks: do without
-	}
-	return err
-}
-
-// unlock gives a lock back. Closing alone would leave it with a child that was
-// forked meanwhile, until that one runs its program.
-func unlock(fd int) { _ = retry(func() error { return unix.Flock(fd, unix.LOCK_UN) }) } // cannot fail on a lock that we hold
 
 // mountID names the mount that fd lies in; no other has that number until the
 // next boot (before Linux 6.8: while it exists). 0: unknown.

@@ -4,23 +4,16 @@ package storage
 
 import (
 	"errors"
-	"math"
 
 	"golang.org/x/sys/unix"
 )
 
 // The portable fallbacks: correct, but with neither preallocation nor advice to
-// the page cache. sys_bsd.go has what those systems offer on top.
+// the page cache.
 
 func reserve(int, int64, int64) error { return errors.ErrUnsupported }
 
-func volume(fd int) (volumeInfo, error) {
-	free, ok := freeSpace(fd)
-	if !ok {
-		free = math.MaxInt64
-	}
-	return volumeInfo{free: free}, nil
-}
+func inMemory(int) bool { return false }
 
 func dataAt(_ int, off, _ int64) int64 { return off }
 

@@ -8,8 +8,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -17,6 +15,7 @@ import (
 
 	"shoal"
 	"shoal/internal/deploy/release"
+	"shoal/internal/filelock"
 )
 
 // Options are what an agent is made of.
@@ -58,9 +57,6 @@ type Agent struct {
 	lock  *os.File
 	rec   *record
 }
-
-// ErrTaken says that another agent is at work on the root.
-var ErrTaken = errors.New("another agent is at work on this root")
 
 // New takes the root for this process and reads the record: what is wrong with
 // them is an error here. An agent that is not run must be closed.
@@ -110,28 +106,14 @@ func New(o Options) (_ *Agent, err error) {
 	return a, nil
 }
 
-// take locks the root for the life of the process (flock(2)).
+// take locks the root for the life of the process.
 func (a *Agent) take() error {
 	f, err := a.root.OpenFile(lockFile, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}
 	a.lock = f
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		b := make([]byte, 32)
-		n, _ := f.ReadAt(b, 0) // only for the message
-		return fmt.Errorf("%w: %s is held by process %s; stop it, or give this one a root of its own",
-			ErrTaken, filepath.Join(a.o.Config.Root, lockFile), cmp.Or(strings.TrimSpace(string(b[:n])), "unknown"))
-	}
-	if err != nil {
-		return &fs.PathError{Op: "lock", Path: lockFile, Err: err}
-	}
-	if err := f.Truncate(0); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintln(f, os.Getpid())
-	return err
+	return filelock.Take(f)
 }
 
 // Instance is the random name that this root's agent has, kept on disk.
@@ -140,8 +122,7 @@ func (a *Agent) Instance() string { return a.rec.Instance }
 // Close gives the root back.
 func (a *Agent) Close() {
 	if a.lock != nil {
-		_ = unix.Flock(int(a.lock.Fd()), unix.LOCK_UN) // a hook that is being forked may hold a copy of it
-		_ = a.lock.Close()                             // nothing to keep was written
+		_ = filelock.Close(a.lock) // nothing was written
 	}
 	if a.root != nil {
 		_ = a.root.Close() // nothing was written through it

@@ -6,10 +6,9 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"shoal"
 	"shoal/internal/deploy/release"
+	"shoal/internal/diskfree"
 )
 
 // report sends what the host is now if it is time to: at once when something
@@ -104,9 +103,11 @@ func stepOf(d verb) shoal.Step {
 
 // free is the room where releases go; 0 if nobody knows.
 func (l *loop) free() int64 {
-	var st unix.Statfs_t
-	if err := unix.Statfs(l.o.Config.Root, &st); err != nil {
+	dir, err := l.root.Open(".")
+	if err != nil {
 		return 0
 	}
-	return int64(st.Bavail) * int64(st.Bsize)
+	defer dir.Close()
+	bytes, _ := diskfree.Of(int(dir.Fd()))
+	return bytes
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"shoal/internal/filelock"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -78,7 +79,7 @@ func checkPrefix(prefix string) error {
 // embedded is a NATS server in this process that nobody else can reach.
 type embedded struct {
 	server *server.Server
-	lock   *lock
+	lock   *os.File
 }
 
 // embed starts the engine in a folder, which it locks: two engines in one
@@ -89,7 +90,7 @@ func embed(o Options) (*embedded, error) {
 	}
 	l, err := takeLock(filepath.Join(o.Dir, lockName))
 	if err != nil {
-		return nil, fmt.Errorf("store in %s: %w: is another shoal server running there?", o.Dir, err)
+		return nil, fmt.Errorf("store: %w", err)
 	}
 	s, err := server.NewServer(&server.Options{
 		ServerName: "shoal", DontListen: true, NoSigs: true, NoLog: true, JetStream: true,
@@ -99,7 +100,7 @@ func embed(o Options) (*embedded, error) {
 		SyncAlways: true,
 	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("store in %s: %w", o.Dir, err), l.release())
+		return nil, errors.Join(fmt.Errorf("store in %s: %w", o.Dir, err), filelock.Close(l))
 	}
 	s.SetLoggerV2(serverLog{o.Log}, false, false, false)
 	e := &embedded{server: s, lock: l}
@@ -110,10 +111,23 @@ func embed(o Options) (*embedded, error) {
 	return e, nil
 }
 
+// takeLock makes sure that no other server works in the folder.
+func takeLock(name string) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := filelock.Take(f); err != nil {
+		_ = f.Close() // nothing was written
+		return nil, err
+	}
+	return f, nil
+}
+
 func (e *embedded) stop() error {
 	e.server.Shutdown()
 	e.server.WaitForShutdown()
-	return e.lock.release()
+	return filelock.Close(e.lock)
 }
 
 // serverLog passes on what the embedded engine has to say.

@@ -14,6 +14,7 @@ import (
 	"shoal"
 	"shoal/internal/deploy/fleetstore"
 	"shoal/internal/deploy/fleetstore/storetest"
+	"shoal/internal/filelock"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -58,7 +59,8 @@ func TestReopen(t *testing.T) {
 	if _, err := first.Append(t.Context(), "1.1", []byte("stage")); err != nil {
 		t.Fatal(err)
 	}
-	if s, err := fleetstore.Open(t.Context(), fleetstore.Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), "another") {
+	s, err := fleetstore.Open(t.Context(), fleetstore.Options{Dir: dir})
+	if _, held := filelock.HeldBy(err); !held || !strings.Contains(err.Error(), dir) {
 		t.Errorf("a second engine in the folder: %v, %v", s, err)
 	}
 	if err := first.Close(); err != nil {

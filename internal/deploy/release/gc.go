@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"shoal/internal/filelock"
 	"strings"
 	"time"
 )
@@ -38,7 +39,7 @@ func (a *App) GC(ctx context.Context, p Policy, dry bool) (Swept, error) {
 		out.Over = over
 		for _, r := range found {
 			err := a.hide(rec, r.Version)
-			if _, ok := heldBy(err); ok {
+			if _, ok := filelock.HeldBy(err); ok {
 				out.Busy = append(out.Busy, r.Version)
 				continue
 			}
@@ -68,7 +69,7 @@ func (a *App) Remove(ctx context.Context, version string) (Removal, error) {
 		}
 		out.Bytes = rec.find(version).Bytes
 		err := a.hide(rec, version)
-		if by, ok := heldBy(err); ok {
+		if by, ok := filelock.HeldBy(err); ok {
 			return refuse(ErrBusy, "wait until it has ended, or stop it", "%s@%s is being worked on by %s", a.name, version, by)
 		}
 		return err
@@ -87,7 +88,7 @@ func (a *App) hide(rec *record, version string) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist): // staging that has not begun, or was removed by hand
 	case err != nil:
-		if _, ok := heldBy(err); ok {
+		if _, ok := filelock.HeldBy(err); ok {
 			return err
 		}
 		return a.fault("lock "+from, err)
@@ -191,7 +192,7 @@ func (a *App) dropStrays(rec *record) error {
 // dropIdle removes what is left of work on a folder that nobody has locked.
 func (a *App) dropIdle(folder, rest string) error {
 	l, err := takeLock(context.Background(), a.root, folder, os.O_RDONLY, 0)
-	if _, ok := heldBy(err); ok || errors.Is(err, fs.ErrNotExist) {
+	if _, ok := filelock.HeldBy(err); ok || errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err == nil {

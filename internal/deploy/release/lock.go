@@ -2,23 +2,16 @@ package release
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 	"os"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"shoal/internal/filelock"
 )
 
-// lock is an flock(2) on an open file or folder.
+// lock is an open file or folder that this process has locked.
 type lock struct{ f *os.File }
 
-// release gives the lock back by name: closing alone would leave it with a child
-// that was forked meanwhile, until that one has closed what it inherited.
-func (l *lock) release() {
-	_ = unix.Flock(int(l.f.Fd()), unix.LOCK_UN) // cannot fail on a lock that we hold
-	_ = l.f.Close()                             // nothing was written through it
-}
+func (l *lock) release() { _ = filelock.Close(l.f) } // nothing was written through it
 
 // lockPoll is how often a lock that is taken is tried again.
 const lockPoll = 20 * time.Millisecond
@@ -31,19 +24,13 @@ func takeLock(ctx context.Context, root *os.Root, name string, flag int, patienc
 		return nil, err
 	}
 	for end := time.Now().Add(patience); ; {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		switch {
-		case err == nil:
+		err := filelock.Take(f)
+		if err == nil {
 			return &lock{f}, nil
-		case errors.Is(err, unix.EINTR):
-			continue
-		case !errors.Is(err, unix.EWOULDBLOCK):
+		}
+		if _, held := filelock.HeldBy(err); !held || time.Now().After(end) {
 			_ = f.Close() // nothing was written
-			return nil, &fs.PathError{Op: "lock", Path: name, Err: err}
-		case time.Now().After(end):
-			holder := holderOf(f)
-			_ = f.Close() // nothing was written
-			return nil, &held{holder}
+			return nil, err
 		}
 		select {
 		case <-ctx.Done():
@@ -53,19 +40,3 @@ func takeLock(ctx context.Context, root *os.Root, name string, flag int, patienc
 		}
 	}
 }
-
-// held says that another process holds a lock.
-type held struct{ by string }
-
-func (h *held) Error() string { return h.by }
-
-// heldBy is the process that err says to hold a lock.
-func heldBy(err error) (string, bool) {
-	var h *held
-	if errors.As(err, &h) {
-		return h.by, true
-	}
-	return "", false
-}
-
-const someone = "another process"

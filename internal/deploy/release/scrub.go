@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"shoal/internal/bt/metainfo"
+	"shoal/internal/filelock"
 )
 
 // Scrubbed is what a Scrub found and mended.
@@ -40,7 +41,7 @@ func (a *App) Scrub(ctx context.Context, version string, c Content, mend bool) (
 		return out, a.notStaged(e, version)
 	}
 	held, err := takeLock(ctx, a.root, releasePath(version), os.O_RDONLY, 0)
-	if by, ok := heldBy(err); ok {
+	if by, ok := filelock.HeldBy(err); ok {
 		return out, refuse(ErrBusy, "wait until it has ended, or stop it", "%s@%s is being worked on by %s", a.name, version, by)
 	}
 	if err != nil {

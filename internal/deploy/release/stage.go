@@ -13,6 +13,7 @@ import (
 
 	"shoal/internal/atomicfile"
 	"shoal/internal/bt/metainfo"
+	"shoal/internal/filelock"
 )
 
 // ID is what the store knows a metafile's content by; see Release.ID.
@@ -115,7 +116,7 @@ func (a *App) claim(version string, old *Release, info *metainfo.Info) (*lock, e
 			return nil, a.fault("make the folder to stage in", err)
 		}
 		l, err := takeLock(context.Background(), a.root, name, os.O_RDONLY, 0)
-		if by, ok := heldBy(err); ok {
+		if by, ok := filelock.HeldBy(err); ok {
 			return nil, refuse(ErrBusy, "it goes on by itself; or stop that process", "%s@%s is being staged by %s", a.name, version, by)
 		}
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"shoal/internal/atomicfile"
+	"shoal/internal/filelock"
 )
 
 // Options are a Store's choices.
@@ -235,7 +236,7 @@ func (a *App) look() (s seen, err error) {
 // by returning no error, and whenever it had to be put right.
 func (a *App) edit(ctx context.Context, change func(*record, seen) error) error {
 	l, err := takeLock(ctx, a.root, lockFile, os.O_RDWR|os.O_CREATE, a.o.LockWait)
-	if by, ok := heldBy(err); ok {
+	if by, ok := filelock.HeldBy(err); ok {
 		return refuse(ErrBusy, "wait until it has ended", "%s is being changed by %s", a.name, by)
 	}
 	if err != nil {

@@ -200,8 +200,6 @@ func (s *shell) agent(ctx context.Context, o node.AgentOptions) error {
 		return nil
 	case errors.Is(err, node.ErrNoToken):
 		return coded{err, CodeUsage, "`shoal tokens create --role joiner --host " + o.Config.Host + "` makes one; give it by --token-file or $" + envToken}
-	case errors.Is(err, agent.ErrTaken):
-		return coded{err, CodeRefused, ""}
 	}
 	return err
 }

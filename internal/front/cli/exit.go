@@ -16,6 +16,7 @@ import (
 	"shoal/internal/bt/metainfo/build"
 	"shoal/internal/bt/storage"
 	"shoal/internal/deploy/release"
+	"shoal/internal/filelock"
 	"shoal/internal/front/control"
 	"shoal/internal/node"
 	"shoal/internal/trust"
@@ -143,7 +144,7 @@ func causes() []cause {
 		{as[*node.MetafileError](), CodeMalformed, ""},
 		{as[*node.IncompleteError](), CodeDamaged, ""},
 		{as[*storage.ConflictError](), CodeRefused, ""},
-		{is(storage.ErrBusy), CodeRefused, ""},
+		{as[*filelock.Held](), CodeRefused, "stop that one, or give each a folder of its own"},
 		{is(build.ErrChanged), CodeDamaged, "make the metafile of a tree that nobody writes to"},
 		{is(storage.ErrNoSpace), CodeNoSpace, "make room on that file system; what was fetched is kept and a new start goes on from there"},
 		{is(syscall.ENOSPC), CodeNoSpace, "make room on that file system"},

@@ -1,4 +1,4 @@
-package release
+package filelock
 
 import (
 	"bufio"
@@ -14,12 +14,12 @@ import (
 func holderOf(f *os.File) string {
 	st, err := f.Stat()
 	if err != nil {
-		return someone
+		return ""
 	}
 	sys, ok := st.Sys().(*syscall.Stat_t)
 	locks, err := os.Open("/proc/locks")
 	if !ok || err != nil {
-		return someone
+		return ""
 	}
 	defer locks.Close()
 	suffix := fmt.Sprintf(":%d", sys.Ino)
@@ -36,5 +36,5 @@ func holderOf(f *os.File) string {
 		what = bytes.ReplaceAll(bytes.TrimRight(what, "\x00"), []byte{0}, []byte(" "))
 		return fmt.Sprintf("process %s (%.120q)", w[4], what)
 	}
-	return someone
+	return ""
 }

@@ -1,7 +1,0 @@
-//go:build !linux
-
-package release
-
-import "os"
-
-func holderOf(*os.File) string { return someone }

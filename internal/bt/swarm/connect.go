@@ -16,9 +16,10 @@ import (
 	"shoal/internal/bt/wire"
 )
 
-// Connections: dial until dialTarget live; take incoming ones up to MaxPeers.
+// Connections: dial until so many live; take incoming ones up to MaxPeers.
 const (
-	dialTarget  = 40
+	dialTarget  = 40 // of those that a tracker names
+	heardTarget = 24 // of those of whom peers tell
 	maxDialling = 16
 	ourCaps     = wire.CapExtended | wire.CapFast
 )
@@ -45,7 +46,7 @@ func (s *state) connect() {
 		if s.complete() && s.source == nil && len(s.peers) > 0 {
 			return // a seed is found by those who need it
 		}
-		addr, fails, ok := s.conn.book.Next(s.now)
+		addr, fails, ok := s.conn.book.Next(s.now, len(s.peers)+s.conn.dialing < heardTarget)
 		if !ok {
 			return
 		}

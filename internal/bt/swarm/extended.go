@@ -39,7 +39,7 @@ func (l *link) parseExtended(payload []byte) (event, error) {
 		for _, a := range x.Added {
 			addrs = append(addrs, a.Addr)
 		}
-		return foundPeers{addrs}, nil
+		return foundPeers{addrs, false}, nil
 	case ourMetadata:
 		m, err := wire.ParseMetadata(body)
 		if err != nil || m.Type != wire.MetadataRequest {

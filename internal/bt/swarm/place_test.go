@@ -117,13 +117,13 @@ func TestDialsNobodyTwice(t *testing.T) {
 	p := s.meet(t)
 	p.link.addr = netip.AddrPortFrom(there.Addr(), 43026)
 	extHandshake{p, wire.ExtHandshake{P: there.Port()}}.apply(s)
-	foundPeers{[]netip.AddrPort{there}}.apply(s)
+	foundPeers{[]netip.AddrPort{there}, true}.apply(s)
 	if s.conn.dialing != 0 {
 		t.Error("dials a peer that is connected")
 	}
 	s.drop(p, errFull)
 	s.now = s.now.Add(restAfter(errFull))
-	if at, _, ok := s.conn.book.Next(s.now); at != there || !ok {
+	if at, _, ok := s.conn.book.Next(s.now, true); at != there || !ok {
 		t.Errorf("would dial %v, %v after it is gone", at, ok)
 	}
 }

@@ -295,11 +295,14 @@ func (b batch) apply(s *state) {
 }
 
 // foundPeers occurs when a tracker, a peer or the user names addresses.
-type foundPeers struct{ addrs []netip.AddrPort }
+type foundPeers struct {
+	addrs []netip.AddrPort
+	named bool // not by a peer
+}
 
 func (e foundPeers) apply(s *state) {
 	for _, a := range e.addrs {
-		s.conn.book.Add(a)
+		s.conn.book.Add(a, e.named)
 	}
 	s.lookAround(e.addrs)
 	s.connect()

@@ -193,7 +193,7 @@ func (t *Torrent) post(e event) bool {
 }
 
 // AddPeers tells of addresses that may have the content.
-func (t *Torrent) AddPeers(addrs []netip.AddrPort) { t.post(foundPeers{addrs}) }
+func (t *Torrent) AddPeers(addrs []netip.AddrPort) { t.post(foundPeers{addrs, true}) }
 
 // Accept takes over an incoming connection whose handshake has been read and
 // found to be for this torrent; the answer is still owed.

@@ -18,16 +18,18 @@ const (
 )
 
 type entry struct {
+	addr   netip.AddrPort
 	fails  int
 	next   time.Time // not before
 	inUse  bool      // being dialled, or connected
+	named  bool      // by a tracker or the user, who know what they do
 	listAt int
 }
 
 // Book holds known addresses.
 type Book struct {
 	known  map[netip.AddrPort]*entry
-	list   []netip.AddrPort // of known, for random picks
+	list   []*entry // of known, for random picks
 	banned map[netip.Addr]bool
 	self   map[netip.AddrPort]bool
 	rng    *rand.Rand
@@ -41,36 +43,51 @@ func NewBook(seed uint64) *Book {
 	}
 }
 
-// Add learns an address. It is ignored when it cannot be dialled, is banned,
-// is our own, or the book is full.
-func (b *Book) Add(a netip.AddrPort) {
+// Add learns an address; named says that it comes from a tracker or the user and not
+// from another peer. It is ignored when it cannot be dialled, is banned, is our own, or
+// the book is full.
+func (b *Book) Add(a netip.AddrPort, named bool) {
 	a = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
-	if !a.IsValid() || a.Port() == 0 || a.Addr().IsUnspecified() || a.Addr().IsMulticast() ||
-		b.banned[a.Addr()] || b.self[a] || b.known[a] != nil || len(b.list) >= MaxKnown {
+	if e := b.known[a]; e != nil {
+		e.named = e.named || named
 		return
 	}
-	b.known[a] = &entry{listAt: len(b.list)}
-	b.list = append(b.list, a)
+	if !a.IsValid() || a.Port() == 0 || a.Addr().IsUnspecified() || a.Addr().IsMulticast() ||
+		b.banned[a.Addr()] || b.self[a] || len(b.list) >= MaxKnown {
+		return
+	}
+	e := &entry{addr: a, named: named, listAt: len(b.list)}
+	b.known[a] = e
+	b.list = append(b.list, e)
 }
 
 // Len is how many addresses are known.
 func (b *Book) Len() int { return len(b.list) }
 
 // Next returns an address to dial now, and how often it has failed in a row.
-// It is in use until Failed or Closed.
-func (b *Book) Next(now time.Time) (a netip.AddrPort, fails int, ok bool) {
+// It is in use until Failed or Closed. Those that were named come first: a tracker
+// chooses them so that everybody reaches every data centre, where peers tell of whom
+// they happen to know. heard lets these be dialled, too.
+func (b *Book) Next(now time.Time, heard bool) (a netip.AddrPort, fails int, ok bool) {
 	if len(b.list) == 0 {
 		return a, 0, false
 	}
+	var best *entry
 	start := b.rng.IntN(len(b.list))
 	for i := range b.list {
-		a := b.list[(start+i)%len(b.list)]
-		if e := b.known[a]; !e.inUse && !now.Before(e.next) {
-			e.inUse = true
-			return a, e.fails, true
+		e := b.list[(start+i)%len(b.list)]
+		if e.inUse || now.Before(e.next) || !e.named && (!heard || best != nil) {
+			continue
+		}
+		if best = e; e.named {
+			break
 		}
 	}
-	return a, 0, false
+	if best == nil {
+		return a, 0, false
+	}
+	best.inUse = true
+	return best.addr, best.fails, true
 }
 
 // Failed notes that dialling has failed: the address rests, longer each time.
@@ -117,7 +134,7 @@ func (b *Book) remove(a netip.AddrPort) {
 	}
 	last := b.list[len(b.list)-1]
 	b.list[e.listAt] = last
-	b.known[last].listAt = e.listAt
+	last.listAt = e.listAt
 	b.list = b.list[:len(b.list)-1]
 	delete(b.known, a)
 }

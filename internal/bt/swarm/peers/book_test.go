@@ -2,6 +2,7 @@ package peers
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 )
@@ -10,17 +11,17 @@ func TestBook(t *testing.T) {
 	now := time.Unix(0, 0)
 	a, c := netip.MustParseAddrPort("10.0.0.1:6881"), netip.MustParseAddrPort("10.0.0.2:6881")
 	b := NewBook(1)
-	b.Add(a)
-	b.Add(a)
-	b.Add(netip.MustParseAddrPort("0.0.0.0:1"))
-	b.Add(netip.MustParseAddrPort("10.0.0.3:0"))
-	b.Add(netip.MustParseAddrPort("[::ffff:10.0.0.2]:6881"))
+	b.Add(a, true)
+	b.Add(a, true)
+	b.Add(netip.MustParseAddrPort("0.0.0.0:1"), true)
+	b.Add(netip.MustParseAddrPort("10.0.0.3:0"), true)
+	b.Add(netip.MustParseAddrPort("[::ffff:10.0.0.2]:6881"), true)
 	if b.Len() != 2 {
 		t.Fatalf("Len = %d, want 2: duplicates and undialable addresses are not kept", b.Len())
 	}
 	got := map[netip.AddrPort]bool{}
 	for range 2 {
-		x, _, ok := b.Next(now)
+		x, _, ok := b.Next(now, true)
 		if !ok {
 			t.Fatal("Next has nothing to dial")
 		}
@@ -29,24 +30,24 @@ func TestBook(t *testing.T) {
 	if !got[a] || !got[c] {
 		t.Fatalf("Next gave %v", got)
 	}
-	if _, _, ok := b.Next(now); ok {
+	if _, _, ok := b.Next(now, true); ok {
 		t.Fatal("Next gave an address that is in use")
 	}
 	b.Failed(a, now)
-	if _, _, ok := b.Next(now); ok {
+	if _, _, ok := b.Next(now, true); ok {
 		t.Fatal("a failed address does not rest")
 	}
-	x, fails, ok := b.Next(now.Add(firstRetry))
+	x, fails, ok := b.Next(now.Add(firstRetry), true)
 	if !ok || x != a || fails != 1 {
 		t.Fatalf("Next after the rest = %v, %d, %v", x, fails, ok)
 	}
 	b.Closed(c, now, time.Second)
-	if _, _, ok := b.Next(now); ok {
+	if _, _, ok := b.Next(now, true); ok {
 		t.Fatal("a closed address does not rest")
 	}
 	b.Ban(c.Addr())
-	b.Add(c)
-	if _, _, ok := b.Next(now.Add(time.Hour)); ok || !b.Banned(c.Addr()) {
+	b.Add(c, true)
+	if _, _, ok := b.Next(now.Add(time.Hour), true); ok || !b.Banned(c.Addr()) {
 		t.Fatal("a banned address is dialled")
 	}
 }
@@ -54,9 +55,42 @@ func TestBook(t *testing.T) {
 func TestBookBounds(t *testing.T) {
 	b := NewBook(1)
 	for i := range 2 * MaxKnown {
-		b.Add(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 1))
+		b.Add(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 1), true)
 	}
 	if b.Len() != MaxKnown {
 		t.Errorf("Len = %d, want %d", b.Len(), MaxKnown)
+	}
+}
+
+// TestBookNamed: whom a tracker names is dialled before those of whom peers tell.
+func TestBookNamed(t *testing.T) {
+	now := time.Unix(0, 0)
+	at := func(i byte) netip.AddrPort { return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, i}), 1) }
+	for seed := range uint64(20) {
+		b := NewBook(seed)
+		for i := range byte(8) {
+			b.Add(at(i), i%4 == 0)
+		}
+		b.Add(at(1), true) // heard of before
+		b.Add(at(0), false)
+		var got []netip.AddrPort
+		for range 3 {
+			a, _, ok := b.Next(now, false)
+			if !ok {
+				t.Fatal("Next has nothing to dial")
+			}
+			got = append(got, a)
+		}
+		for _, want := range []netip.AddrPort{at(0), at(1), at(4)} {
+			if !slices.Contains(got, want) {
+				t.Fatalf("seed %d: first come %v", seed, got)
+			}
+		}
+		if a, _, ok := b.Next(now, false); ok {
+			t.Fatalf("seed %d: %v was not named", seed, a)
+		}
+		if a, _, ok := b.Next(now, true); !ok || slices.Contains(got, a) {
+			t.Fatalf("seed %d: then comes %v, %v", seed, a, ok)
+		}
 	}
 }

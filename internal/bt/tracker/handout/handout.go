@@ -228,6 +228,9 @@ func (p *picker) abroad(sites []Site, w world, k int) {
 		p.everywhere(sites, perSite(w.seeds), end)
 	case seeds:
 		p.seed(sites, end)
+		fallthrough
+	default:
+		p.each(sites, w, end)
 	}
 	p.draw(sites, w, end, seeds)
 	if !p.a.Seed && len(p.dst) == p.start {
@@ -239,6 +242,18 @@ func (p *picker) abroad(sites []Site, w world, k int) {
 func (p *picker) everywhere(sites []Site, each, end int) {
 	p.others(sites, func(s *Site) bool {
 		p.take(s.open(true), min(each, end-len(p.dst)))
+		return len(p.dst) < end
+	})
+}
+
+// each adds one leech of each other data centre: whoever owns a piece has to reach those who have it, and one who is
+// connected to nobody of that data centre does not even know. Where one is so small that it would have to take more
+// than fewest connections a host, chance decides.
+func (p *picker) each(sites []Site, w world, end int) {
+	p.others(sites, func(s *Site) bool {
+		if open := s.open(true); p.dice.below(max(w.peers, 1)) < fewest*len(open) {
+			p.take(open, min(1, end-len(p.dst)))
+		}
 		return len(p.dst) < end
 	})
 }

@@ -38,6 +38,8 @@ type imports struct {
 	checked time.Time
 	hungry  time.Time // when something was on its way over the WAN last
 	starved bool      // that is long ago
+	late    bool      // our site is far behind another one
+	judged  time.Time // when who keeps up was looked at last
 	wholes  int       // peers of our own site that have everything
 	queue   queue
 }
@@ -198,10 +200,23 @@ func (s *state) stepImports() {
 	}
 	s.tellMembers()
 	s.endClaims()
+	s.judge()
 	pieces := s.importing()
 	s.claim(pieces)
 	s.relay()
 	s.setLevel(len(pieces) > 0)
+}
+
+// judge looks once a second who keeps up.
+func (s *state) judge() {
+	im := &s.imports
+	if s.left == 0 || s.now.Sub(im.judged) < time.Second {
+		return
+	}
+	if im.judged = s.now; s.judgeSites() {
+		s.review()
+		s.tellAbroad()
+	}
 }
 
 // setLevel widens what we may import while there is nothing else to import.

@@ -162,11 +162,32 @@ func (at *site) tell(piece uint32, delta int, now time.Time) {
 // near tells whether somebody of our own site has a piece.
 func (s *state) near(piece uint32) bool { return s.imports.wholes > 0 || s.pick.Avail(piece) > 0 }
 
-// judgeSites finds out which sites keep up. One that gets pieces as fast as we do
-// gets those that it is to take first, too: who takes them before it only makes the
-// link out of the site that has them fuller.
-func (s *state) judgeSites() {
-	for _, at := range s.imports.sites {
-		at.Behind = s.imports.level > 0 && (s.now.Sub(at.gained) > turnAside || at.got < s.have.Count()*3/4)
+// judgeSites finds out which sites keep up, ours among them, and tells whether that
+// has changed. One that gets pieces as fast as we do gets those that it is to take
+// first, too: who takes them before it only makes the link out of the site that has
+// them fuller. One that is far behind, because it was cut off or has a narrow link,
+// is waited for by nobody, and does not come before anybody.
+func (s *state) judgeSites() (changed bool) {
+	im, ours := &s.imports, 0
+	for i := range s.o.Info.NumPieces() {
+		if s.have.Has(i) || s.near(uint32(i)) {
+			ours++
+		}
 	}
+	late := im.late
+	im.late = false
+	for _, at := range im.sites {
+		was := at.Behind
+		at.Behind = s.farBehind(at.got, s.have.Count()) ||
+			im.level > 0 && (s.now.Sub(at.gained) > turnAside || at.got < s.have.Count()*3/4)
+		im.late = im.late || at.wholes == 0 && s.farBehind(ours, at.got)
+		changed = changed || at.Behind != was
+	}
+	return changed || im.late != late
+}
+
+// farBehind tells whether who has got so many pieces does not keep up with who has got
+// those. At the start, when all have few, nobody is.
+func (s *state) farBehind(got, those int) bool {
+	return got < those*3/4-s.o.Info.NumPieces()/16
 }

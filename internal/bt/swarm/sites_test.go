@@ -55,10 +55,12 @@ func TestTakesFirst(t *testing.T) {
 		silent time.Duration
 		want   bool
 	}{
-		{"nothing has been idle", 0, 0, time.Hour, false},
+		{"we have something else", 0, 38, time.Hour, false},
 		{"it keeps up", 5, 38, turnAside / 2, false},
 		{"it has got nothing for long", 1, 38, 2 * turnAside, true},
-		{"it is far behind", 1, 20, 0, true},
+		{"it is behind", 1, 28, 0, true},
+		{"it is behind, we have something else", 0, 28, 0, false},
+		{"it is far behind, we have something else", 0, 20, 0, true},
 	} {
 		s.imports.level, there.got, there.gained = c.level, c.got, s.now.Add(-c.silent)
 		s.judgeSites()

@@ -66,5 +66,6 @@ func (s *state) turn(piece uint32) (rank int, ours bool) {
 		x.Has = at.wholes > 0 || at.has[piece] > 0
 		sites = append(sites, x)
 	}
-	return owner.Turn(owner.SiteKey(s.conn.place.Datacenter), sites, piece)
+	own := owner.Site{Key: owner.SiteKey(s.conn.place.Datacenter), Behind: s.imports.late}
+	return owner.Turn(own, sites, piece)
 }

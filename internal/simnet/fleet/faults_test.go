@@ -94,3 +94,40 @@ func TestFaults(t *testing.T) {
 func odd(host int, what Oddity) func(*Options) {
 	return func(o *Options) { o.Odd = map[int]Oddity{host: what} }
 }
+
+// TestCut: a data centre that is cut off for 10 s costs the others nothing: neither what
+// it was to bring in first while it is away, nor its being far behind when it is back.
+func TestCut(t *testing.T) {
+	calm := sites()
+	calm.Hosts, calm.Pieces, calm.PieceLength = 24, 256, 32<<10
+	calm.Up = int64(calm.Pieces*calm.PieceLength) / 10
+	calm.Net.WAN = calm.Up / 2
+	calm.Place = func(host int) string { return []string{"fra", "nyc", "sin", "syd"}[max(host, 0)/6] }
+	undisturbed := simulate(t, calm)
+	o := calm
+	o.Script = func(ctx context.Context, s *Stage) {
+		if s.Await(ctx, 0.3) {
+			p := s.Network().Place("nyc")
+			p.Cut()
+			defer p.Heal()
+			Pause(ctx, 10*time.Second)
+		}
+	}
+	r := simulate(t, o)
+	if r.Done != o.Hosts {
+		t.Errorf("%d of %d hosts have everything", r.Done, o.Hosts)
+	}
+	for _, name := range []string{"fra", "sin", "syd"} {
+		if got, most := r.Sites[name].Last, undisturbed.Sites[name].Last*5/4; got > most {
+			t.Errorf("%s took %v, want at most %v", name, got, most)
+		}
+	}
+	if got, most := r.Last, undisturbed.Last*5/4+10*time.Second; got > most {
+		t.Errorf("the last host took %v, want at most %v", got, most)
+	}
+	for name, copies := range r.Into {
+		if copies > 1.1 {
+			t.Errorf("%.3f copies came into %s", copies, name)
+		}
+	}
+}

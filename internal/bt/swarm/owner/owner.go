@@ -85,10 +85,11 @@ func (s *Site) Rank() int {
 }
 
 // Turn tells from sites of which rank a piece is to be taken, -1 if none has it;
-// and whether it is the turn of the asking site, whose key is self. It is not if
-// another site lacks the piece, would be better to take it from than who has it
-// now, and comes before: because its way from there is cheaper, or by hash.
-func Turn(self Key, sites []Site, piece uint32) (rank int, ours bool) {
+// and whether it is the turn of the asking site, self. It is not if another site
+// lacks the piece, would be better to take it from than who has it now, and comes
+// before: because its way from there is cheaper, or by hash. Who is behind comes
+// before nobody.
+func Turn(self Site, sites []Site, piece uint32) (rank int, ours bool) {
 	rank, have, dear := -1, 0, 0
 	for i := range sites {
 		s := &sites[i]
@@ -106,13 +107,13 @@ func Turn(self Key, sites []Site, piece uint32) (rank int, ours bool) {
 	if have == 1 {
 		limit |= 1 // it is spared, too
 	}
-	own := score(self, piece)
+	own := score(self.Key, piece)
 	for i := range sites {
 		s := &sites[i]
 		if s.Has || s.Behind || 2*s.Dear >= limit {
 			continue
 		}
-		if d := s.dear(sites); d < dear || d == dear && before(s.Key, score(s.Key, piece), self, own) {
+		if d := s.dear(sites); d < dear || d == dear && (self.Behind || before(s.Key, score(s.Key, piece), self.Key, own)) {
 			return rank, false
 		}
 	}

@@ -155,8 +155,29 @@ func TestTurn(t *testing.T) {
 		{"a far one has it, its neighbour goes first", []Site{{Has: true, Dear: 1}, {Key: worse, Dear: 1, From: []int{0, 0}}}, 2, false},
 		{"our neighbour has it and is spared, a far site is first", []Site{{Has: true, Spared: true}, {Key: better, Dear: 1, From: []int{1, 0}}}, 1, true},
 	} {
-		if rank, ours := Turn(self, tt.sites, piece); rank != tt.rank || ours != tt.ours {
+		if rank, ours := Turn(Site{Key: self}, tt.sites, piece); rank != tt.rank || ours != tt.ours {
 			t.Errorf("%s: %d, %v; want %d, %v", tt.name, rank, ours, tt.rank, tt.ours)
+		}
+	}
+}
+
+// A site that is far behind lets those that keep up go first, whatever the hash says,
+// and takes at once what they have.
+func TestTurnOfTheLate(t *testing.T) {
+	late := Site{Key: SiteKey("own"), Behind: true}
+	for _, tt := range []struct {
+		name  string
+		sites []Site
+		ours  bool
+	}{
+		{"one that keeps up lacks it", []Site{{Has: true}, {Key: 1, From: []int{0, 0}}}, false},
+		{"one that is behind, too, lacks it", []Site{{Has: true}, {Key: 1, Behind: true, From: []int{0, 0}}}, true},
+		{"two have it", []Site{{Has: true}, {Has: true}, {Key: 1, From: []int{0, 0, 0}}}, true},
+	} {
+		for piece := range uint32(20) {
+			if _, ours := Turn(late, tt.sites, piece); ours != tt.ours {
+				t.Errorf("%s: piece %d: %v, want %v", tt.name, piece, ours, tt.ours)
+			}
 		}
 	}
 }

@@ -29,10 +29,16 @@ type ledger struct {
 	turn   sync.Mutex // one account at a time: figures must not go back
 
 	mu    sync.Mutex
-	seen  map[*share]map[string]swarm.Traffic // what of each torrent's engine is in the sums
+	seen  map[*share]seen                     // what of each torrent's engine is in the sums
 	each  map[*share]map[string]swarm.Traffic // by data centre, since the torrent began
 	sums  map[string]swarm.Traffic            // by data centre
 	links map[string]*linkUse                 // by name
+}
+
+// seen is how far the figures of an engine are in the sums.
+type seen struct {
+	engine *swarm.Torrent
+	by     map[string]swarm.Traffic
 }
 
 // linkUse is what went over one link in the current period of its budget.
@@ -42,20 +48,20 @@ type linkUse struct {
 }
 
 func newLedger(where *places) *ledger {
-	return &ledger{places: where, seen: map[*share]map[string]swarm.Traffic{}, each: map[*share]map[string]swarm.Traffic{}, sums: map[string]swarm.Traffic{}, links: map[string]*linkUse{}}
+	return &ledger{places: where, seen: map[*share]seen{}, each: map[*share]map[string]swarm.Traffic{}, sums: map[string]swarm.Traffic{}, links: map[string]*linkUse{}}
 }
 
-// enter adds what a torrent has moved by now, by data centre, and returns the
-// links whose budgets are passed by it.
-func (l *ledger) enter(s *share, by map[string]swarm.Traffic, now time.Time) (passed []*BudgetError) {
+// enter adds what the engine of a torrent has moved by now, by data centre, and
+// returns the links whose budgets are passed by it. Each engine counts from zero.
+func (l *ledger) enter(s *share, engine *swarm.Torrent, by map[string]swarm.Traffic, now time.Time) (passed []*BudgetError) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	before := l.seen[s]
+	var before map[string]swarm.Traffic
+	if old := l.seen[s]; old.engine == engine {
+		before = old.by
+	}
 	for dc, t := range by {
 		d := swarm.Traffic{Up: t.Up - before[dc].Up, Down: t.Down - before[dc].Down}
-		if d.Up < 0 || d.Down < 0 { // a new engine counts from zero
-			d = t
-		}
 		if d == (swarm.Traffic{}) {
 			continue
 		}
@@ -66,7 +72,7 @@ func (l *ledger) enter(s *share, by map[string]swarm.Traffic, now time.Time) (pa
 			passed = append(passed, err)
 		}
 	}
-	l.seen[s] = by
+	l.seen[s] = seen{engine, by}
 	return passed
 }
 
@@ -147,7 +153,7 @@ func (p *process) account(now time.Time) (moved int64, hosts int) {
 		}
 		v := t.Stats()
 		hosts = max(hosts, v.Near)
-		for _, err := range p.ledger.enter(s, v.Traffic, now) {
+		for _, err := range p.ledger.enter(s, t.Torrent, v.Traffic, now) {
 			p.Log.Warn("over budget", "link", err.Link.Name, "err", err)
 			p.Report(Event{Kind: Budget, Name: s.name(), InfoHash: s.infoHash(), Err: err, share: s})
 		}

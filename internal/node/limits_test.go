@@ -112,9 +112,10 @@ func TestLedger(t *testing.T) {
 	l := newLedger(fra1(t))
 	now := time.Date(2026, 1, 5, 12, 0, 0, 0, time.UTC)
 	a, b := &share{}, &share{}
+	engines := map[*share]*swarm.Torrent{a: {}, b: {}}
 	enter := func(s *share, dc string, up, down int64, passed bool) {
 		t.Helper()
-		errs := l.enter(s, map[string]swarm.Traffic{dc: {Up: up, Down: down}}, now)
+		errs := l.enter(s, engines[s], map[string]swarm.Traffic{dc: {Up: up, Down: down}}, now)
 		if (len(errs) > 0) != passed {
 			t.Errorf("%s %d, %d: passed %v, want %v", dc, up, down, errs, passed)
 		}
@@ -133,12 +134,14 @@ func TestLedger(t *testing.T) {
 	enter(b, "iad1", 101, 0, true)
 	enter(b, "iad1", 500, 0, false) // told once
 	l.leave(a)
-	enter(a, "iad1", 10, 0, false) // counts from zero again
+	enter(a, "iad1", 10, 0, false)
+	engines[a] = &swarm.Torrent{} // after a pause
+	enter(a, "iad1", 15, 0, false)
 	by, links := l.figures()
-	if by["iad1"].Up != 900+500+10 || by["fra1"].Down != 5000 || links["atlantic"].Up != 1410 || links["atlantic"].budget.Bytes != 1000 {
+	if by["iad1"].Up != 900+500+10+15 || by["fra1"].Down != 5000 || links["atlantic"].Up != 1425 || links["atlantic"].budget.Bytes != 1000 {
 		t.Errorf("sums %+v, links %+v", by, links)
 	}
-	if l.total() != 1410+30000 {
+	if l.total() != 1425+30000 {
 		t.Errorf("total %d", l.total())
 	}
 }

@@ -104,6 +104,7 @@ func (m *member) run(ctx context.Context, complete bool) error {
 		return err
 	}
 	defer unroute()
+	m.p.account(time.Now()) // what the engine before moved last
 	m.torrent.Store(m.torrent.Load().after(m.engine))
 	m.enter(fetching)
 	g, ctx := errgroup.WithContext(ctx)

@@ -94,7 +94,7 @@ const (
 type Torrent struct {
 	o         Options
 	events    chan event
-	done      chan struct{} // closed when Run has returned
+	done      chan struct{} // closed when nobody takes events any more
 	completed chan struct{}
 	complete1 sync.Once
 	stats     atomic.Pointer[Stats]
@@ -150,10 +150,6 @@ func (t *Torrent) Run(parent context.Context) error {
 	err := s.loop(ctx)
 	cancel(nil)
 	s.closeAll()
-	go func() {
-		t.wg.Wait()
-		close(t.done)
-	}()
 	s.windUp()
 	t.have = s.have
 	if parent.Err() != nil {
@@ -186,9 +182,28 @@ func (o *Options) before() *Stats {
 func (t *Torrent) post(e event) bool {
 	select {
 	case t.events <- e:
-		return true
 	case <-t.done:
 		return false
+	}
+	select {
+	case <-t.done: // perhaps after the last look at the queue
+		t.drop()
+	default:
+	}
+	return true
+}
+
+// drop empties the queue when nobody looks at it any more. What is in it came from outside.
+func (t *Torrent) drop() {
+	for {
+		select {
+		case e := <-t.events:
+			if e, ok := e.(interface{ discard() }); ok {
+				e.discard()
+			}
+		default:
+			return
+		}
 	}
 }
 

@@ -2,13 +2,20 @@ package swarm
 
 // windUp takes what still comes in until nobody works for the torrent any more.
 func (s *state) windUp() {
+	idle := make(chan struct{})
+	go func() {
+		s.t.wg.Wait()
+		close(idle)
+	}()
 	for {
 		select {
 		case e := <-s.t.events:
 			s.last(e)
-		case <-s.t.done:
+		case <-idle:
 			if len(s.t.events) == 0 {
 				s.publish()
+				close(s.t.done)
+				s.t.drop()
 				return
 			}
 		}

@@ -1,13 +1,17 @@
 package swarm
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/netip"
 	"sync/atomic"
 	"testing"
 
 	"shoal/internal/bt/metainfo"
 	"shoal/internal/bt/rate"
+	"shoal/internal/bt/wire"
 )
 
 // TestStopCounts stops hosts that fetch from two others as soon as some has come:
@@ -47,3 +51,18 @@ func (k *keeper) WriteAt(p []byte, off int64) (int, error) {
 }
 
 func (k *keeper) MarkHave(ps ...metainfo.Piece) { k.marked.Add(int64(len(ps))) }
+
+// TestAcceptTooLate hands connections to a torrent that has ended: none stays open.
+func TestAcceptTooLate(t *testing.T) {
+	r := newRelease(t, 64<<10, 64<<10)
+	h := startHost(t, r, "over", true, nil)
+	h.stop()
+	for range 64 {
+		ours, theirs := net.Pipe()
+		h.Accept(ours, wire.Handshake{})
+		if _, err := theirs.Read(make([]byte, 1)); !errors.Is(err, io.EOF) { // a pipe that stays open reads for ever
+			t.Fatalf("the other end reads: %v", err)
+		}
+		theirs.Close()
+	}
+}

@@ -16,10 +16,7 @@ import (
 	"shoal/internal/bt/wire"
 )
 
-// Connections: dial until so many live; take incoming ones up to MaxPeers.
 const (
-	dialTarget  = 40 // of those that a tracker names
-	heardTarget = 24 // of those of whom peers tell
 	maxDialling = 16
 	ourCaps     = wire.CapExtended | wire.CapFast
 )
@@ -46,7 +43,7 @@ func (s *state) connect() {
 		if s.complete() && s.source == nil && len(s.peers) > 0 {
 			return // a seed is found by those who need it
 		}
-		addr, fails, ok := s.conn.book.Next(s.now, len(s.peers)+s.conn.dialing < heardTarget)
+		addr, fails, ok := s.conn.book.Next(s.now, s.mayDial)
 		if !ok {
 			return
 		}
@@ -359,6 +356,7 @@ func (s *state) remove(p *peer, why error) {
 	}
 	delete(s.peers, p)
 	p.gone = true
+	s.countOthers()
 	if s.conn.ids[p.id] == p {
 		delete(s.conn.ids, p.id)
 	}

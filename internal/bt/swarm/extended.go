@@ -123,6 +123,8 @@ func (e extHandshake) apply(s *state) {
 	}
 	s.retune(p)
 	s.freed = true
+	s.countOthers()
+	s.thin()
 	s.dropIfUseless(p)
 }
 

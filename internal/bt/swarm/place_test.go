@@ -123,7 +123,7 @@ func TestDialsNobodyTwice(t *testing.T) {
 	}
 	s.drop(p, errFull)
 	s.now = s.now.Add(restAfter(errFull))
-	if at, _, ok := s.conn.book.Next(s.now, true); at != there || !ok {
+	if at, _, ok := s.conn.book.Next(s.now, s.mayDial); at != there || !ok {
 		t.Errorf("would dial %v, %v after it is gone", at, ok)
 	}
 }

@@ -72,6 +72,7 @@ type active struct {
 type connecting struct {
 	book    *peers.Book
 	dialing int
+	others  int // see countOthers
 	ids     map[[20]byte]*peer
 	place   topology.Place // our own, as peers are told it
 }

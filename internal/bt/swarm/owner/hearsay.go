@@ -43,6 +43,9 @@ func (h *Hearsay) Tell(by netip.Addr, a netip.AddrPort, now time.Time) (news boo
 	return news
 }
 
+// Believes tells whether a is believed to be a member.
+func (h *Hearsay) Believes(a netip.AddrPort) bool { return h.of[a].true }
+
 // Believed are the members that are believed in, in any order.
 func (h *Hearsay) Believed() iter.Seq[netip.AddrPort] {
 	return func(yield func(netip.AddrPort) bool) {

@@ -67,8 +67,8 @@ func (b *Book) Len() int { return len(b.list) }
 // Next returns an address to dial now, and how often it has failed in a row.
 // It is in use until Failed or Closed. Those that were named come first: a tracker
 // chooses them so that everybody reaches every data centre, where peers tell of whom
-// they happen to know. heard lets these be dialled, too.
-func (b *Book) Next(now time.Time, heard bool) (a netip.AddrPort, fails int, ok bool) {
+// they happen to know. may tells of each whether it is to be dialled.
+func (b *Book) Next(now time.Time, may func(a netip.AddrPort, named bool) bool) (a netip.AddrPort, fails int, ok bool) {
 	if len(b.list) == 0 {
 		return a, 0, false
 	}
@@ -76,7 +76,7 @@ func (b *Book) Next(now time.Time, heard bool) (a netip.AddrPort, fails int, ok 
 	start := b.rng.IntN(len(b.list))
 	for i := range b.list {
 		e := b.list[(start+i)%len(b.list)]
-		if e.inUse || now.Before(e.next) || !e.named && (!heard || best != nil) {
+		if e.inUse || now.Before(e.next) || !e.named && best != nil || !may(e.addr, e.named) {
 			continue
 		}
 		if best = e; e.named {

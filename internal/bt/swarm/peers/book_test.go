@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+func anyone(netip.AddrPort, bool) bool              { return true }
+func fromTracker(_ netip.AddrPort, named bool) bool { return named }
+
 func TestBook(t *testing.T) {
 	now := time.Unix(0, 0)
 	a, c := netip.MustParseAddrPort("10.0.0.1:6881"), netip.MustParseAddrPort("10.0.0.2:6881")
@@ -21,7 +24,7 @@ func TestBook(t *testing.T) {
 	}
 	got := map[netip.AddrPort]bool{}
 	for range 2 {
-		x, _, ok := b.Next(now, true)
+		x, _, ok := b.Next(now, anyone)
 		if !ok {
 			t.Fatal("Next has nothing to dial")
 		}
@@ -30,24 +33,24 @@ func TestBook(t *testing.T) {
 	if !got[a] || !got[c] {
 		t.Fatalf("Next gave %v", got)
 	}
-	if _, _, ok := b.Next(now, true); ok {
+	if _, _, ok := b.Next(now, anyone); ok {
 		t.Fatal("Next gave an address that is in use")
 	}
 	b.Failed(a, now)
-	if _, _, ok := b.Next(now, true); ok {
+	if _, _, ok := b.Next(now, anyone); ok {
 		t.Fatal("a failed address does not rest")
 	}
-	x, fails, ok := b.Next(now.Add(firstRetry), true)
+	x, fails, ok := b.Next(now.Add(firstRetry), anyone)
 	if !ok || x != a || fails != 1 {
 		t.Fatalf("Next after the rest = %v, %d, %v", x, fails, ok)
 	}
 	b.Closed(c, now, time.Second)
-	if _, _, ok := b.Next(now, true); ok {
+	if _, _, ok := b.Next(now, anyone); ok {
 		t.Fatal("a closed address does not rest")
 	}
 	b.Ban(c.Addr())
 	b.Add(c, true)
-	if _, _, ok := b.Next(now.Add(time.Hour), true); ok || !b.Banned(c.Addr()) {
+	if _, _, ok := b.Next(now.Add(time.Hour), anyone); ok || !b.Banned(c.Addr()) {
 		t.Fatal("a banned address is dialled")
 	}
 }
@@ -75,7 +78,7 @@ func TestBookNamed(t *testing.T) {
 		b.Add(at(0), false)
 		var got []netip.AddrPort
 		for range 3 {
-			a, _, ok := b.Next(now, false)
+			a, _, ok := b.Next(now, fromTracker)
 			if !ok {
 				t.Fatal("Next has nothing to dial")
 			}
@@ -86,10 +89,10 @@ func TestBookNamed(t *testing.T) {
 				t.Fatalf("seed %d: first come %v", seed, got)
 			}
 		}
-		if a, _, ok := b.Next(now, false); ok {
+		if a, _, ok := b.Next(now, fromTracker); ok {
 			t.Fatalf("seed %d: %v was not named", seed, a)
 		}
-		if a, _, ok := b.Next(now, true); !ok || slices.Contains(got, a) {
+		if a, _, ok := b.Next(now, anyone); !ok || slices.Contains(got, a) {
 			t.Fatalf("seed %d: then comes %v, %v", seed, a, ok)
 		}
 	}

@@ -108,7 +108,6 @@ type Conn struct {
 	control  []byte   // encoded messages that wait for the writer
 	uploads  []Upload // FIFO
 	closeErr error
-	closed   chan struct{}
 
 	received, sent atomic.Int64 // payload bytes of piece messages
 	lastSend       atomic.Int64 // unix nanoseconds
@@ -117,7 +116,7 @@ type Conn struct {
 // New wraps nc, whose handshake is over. Nothing runs before Run, but
 // messages may be queued.
 func New(nc net.Conn, h Handler, o Options) *Conn {
-	c := &Conn{nc: nc, h: h, o: o, ahead: ahead{set: startAhead}, wake: make(chan struct{}, 1), closed: make(chan struct{})}
+	c := &Conn{nc: nc, h: h, o: o, ahead: ahead{set: startAhead}, wake: make(chan struct{}, 1)}
 	c.in.init(c)
 	below := nc
 	if secure, ok := nc.(interface{ NetConn() net.Conn }); ok {
@@ -165,8 +164,8 @@ func (c *Conn) Close(why error) {
 		why = net.ErrClosed
 	}
 	c.closeErr = why
-	close(c.closed)
 	c.nc.Close()
+	c.signal()
 }
 
 // Err returns why the connection ended, nil while it lives.

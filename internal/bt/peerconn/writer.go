@@ -21,24 +21,25 @@ func (e errLocal) Unwrap() error { return e.error }
 // go before uploads and in front of the next block's header, so that one
 // packet train carries both.
 func (c *Conn) write(ctx context.Context) error {
-	tick := time.NewTicker(keepAlive / 2)
-	defer tick.Stop()
+	c.lastSend.Store(time.Now().UnixNano())
+	idle := time.AfterFunc(keepAlive/2, c.signal) // to wait for one channel is half of the work of three
+	defer idle.Stop()
 	var spare []byte
-	for {
+	for woken := false; c.Err() == nil; {
 		control, us := c.next(spare)
 		spare = nil
 		if len(control) == 0 && len(us) == 0 {
-			select {
-			case <-c.wake:
-			case now := <-tick.C:
-				if now.UnixNano()-c.lastSend.Load() >= int64(keepAlive) {
+			if woken { // by the timer, or for what has gone already
+				if time.Now().UnixNano()-c.lastSend.Load() >= int64(keepAlive) {
 					c.Send(wire.AppendKeepAlive)
 				}
-			case <-c.closed:
-				return c.Err()
+				idle.Reset(keepAlive / 2)
 			}
+			<-c.wake
+			woken = true
 			continue
 		}
+		woken = false
 		if err := c.batch(ctx, control, us); err != nil {
 			return err
 		}
@@ -46,6 +47,7 @@ func (c *Conn) write(ctx context.Context) error {
 			spare = control[:0]
 		}
 	}
+	return c.Err()
 }
 
 // next takes the waiting control bytes and the uploads of the next train:

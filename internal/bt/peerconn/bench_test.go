@@ -25,7 +25,7 @@ type writer struct {
 
 func (w *writer) Message(wire.ID, []byte) error { return nil }
 func (w *writer) Flush()                        {}
-func (w *writer) Sent(Upload, error)            {}
+func (w *writer) Sent([]Upload, []error)        {}
 
 func (w *writer) Begin(b wire.Block) (Sink, error) {
 	return &inPlace{w: w, off: int64(b.Index)*int64(b.Length) + int64(b.Begin)}, nil
@@ -75,7 +75,7 @@ func (s *server) Message(id wire.ID, p []byte) error {
 }
 func (s *server) Begin(wire.Block) (Sink, error) { return nil, nil }
 func (s *server) Flush()                         {}
-func (s *server) Sent(Upload, error)             {}
+func (s *server) Sent([]Upload, []error)         {}
 
 // cpuTime is what the process has used, in nanoseconds.
 func cpuTime() int64 {

@@ -63,9 +63,10 @@ type Handler interface {
 	// Flush occurs before the connection waits for more bytes, and every few
 	// milliseconds while it need not.
 	Flush()
-	// Sent occurs when an upload has left, or err says why it has not: then
-	// the connection still lives and the request should be rejected.
-	Sent(u Upload, err error)
+	// Sent occurs when uploads have left, or the error of one says why it has
+	// not: then the connection still lives and the request should be rejected.
+	// Both slices are the handler's to keep.
+	Sent(us []Upload, errs []error)
 }
 
 // Upload is one block to send. Off is where it lies in piece space.

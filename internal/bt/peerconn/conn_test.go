@@ -91,7 +91,9 @@ func (r *recorder) Flush() {
 func (r *recorder) Begin(b wire.Block) (Sink, error) {
 	return &keep{r: r, b: b}, nil
 }
-func (r *recorder) Sent(u Upload, err error) { r.note(func() { r.sent = append(r.sent, err) }) }
+func (r *recorder) Sent(_ []Upload, errs []error) {
+	r.note(func() { r.sent = append(r.sent, errs...) })
+}
 
 type keep struct {
 	r   *recorder

@@ -106,16 +106,18 @@ func (c *Conn) batch(ctx context.Context, control []byte, us []Upload) error {
 	if err != nil && !errors.As(err, &local) {
 		return err
 	}
-	c.told(us[0], err)
+	c.told(us, []error{err})
 	return nil
 }
 
-// told counts and reports an upload.
-func (c *Conn) told(u Upload, err error) {
-	if err == nil {
-		c.sent.Add(int64(u.Block.Length))
+// told counts and reports uploads.
+func (c *Conn) told(us []Upload, errs []error) {
+	for i, u := range us {
+		if errs[i] == nil {
+			c.sent.Add(int64(u.Block.Length))
+		}
 	}
-	c.h.Sent(u, err)
+	c.h.Sent(us, errs)
 }
 
 // sendLarge sends one block, header and data in one train. A disk error before
@@ -266,9 +268,7 @@ func (c *Conn) sendBlocks(ctx context.Context, control []byte, us []Upload, data
 	if err := c.gather(vec); err != nil {
 		return err
 	}
-	for i, u := range us {
-		c.told(u, errs[i])
-	}
+	c.told(us, errs)
 	return nil
 }
 

@@ -161,7 +161,7 @@ func (l *link) Begin(b wire.Block) (peerconn.Sink, error) {
 }
 
 // Sent implements peerconn.Handler.
-func (l *link) Sent(u peerconn.Upload, err error) { l.t.post(sent{l.p, u, err}) }
+func (l *link) Sent(us []peerconn.Upload, errs []error) { l.t.post(sent{l.p, us, errs}) }
 
 // pump sends the next requests, and tells the loop when there are no more.
 func (l *link) pump() {

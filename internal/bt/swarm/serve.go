@@ -66,29 +66,35 @@ func (s *state) refuse(p *peer, b wire.Block) {
 	}
 }
 
-// sent occurs when a block has left, or could not be read.
+// sent occurs when blocks have left, or could not be read.
 type sent struct {
-	p   *peer
-	u   peerconn.Upload
-	err error
+	p    *peer
+	us   []peerconn.Upload
+	errs []error
 }
 
 func (e sent) apply(s *state) {
-	p, b := e.p, e.u.Block
+	for i, u := range e.us {
+		s.hasLeft(e.p, u.Block, e.errs[i])
+	}
+	s.feed()
+}
+
+// hasLeft goes on after a block has left, or could not be read.
+func (s *state) hasLeft(p *peer, b wire.Block, err error) {
 	if p.gone {
 		return
 	}
-	piece, _ := s.o.Info.Piece(b.Index)
 	if p.shoal {
 		s.freed = p.sent(b, s.now) || s.freed
 		s.outOfLane(p, b)
 	}
-	s.feed()
-	if e.err != nil {
+	if err != nil {
 		s.refuse(p, b)
-		s.withdraw(b.Index, e.err)
+		s.withdraw(b.Index, err)
 		return
 	}
+	piece, _ := s.o.Info.Piece(b.Index)
 	if b.End() >= s.o.Info.PieceData(piece) {
 		s.sourceSent(p, b.Index)
 	}

@@ -29,9 +29,10 @@ func openFolders(descriptors uint64) int {
 type folderHandle struct {
 	*os.Root
 	dir *os.File
+	no  int // the descriptor of dir
 }
 
-func (h *folderHandle) fd() int { return int(h.dir.Fd()) }
+func (h *folderHandle) fd() int { return h.no }
 
 // Close gives both back.
 func (h *folderHandle) Close() error { return errors.Join(h.Root.Close(), h.dir.Close()) }
@@ -104,7 +105,7 @@ func (t *tree) folder(i int32, create bool) (*slot[*folderHandle], error) {
 			_ = root.Close() // nothing was done with it
 			return nil, fault("open folder", t.lay.folderPath(i), err)
 		}
-		return &folderHandle{root, dir}, nil
+		return &folderHandle{root, dir, int(dir.Fd())}, nil
 	})
 }
 

@@ -122,10 +122,8 @@ func (s *state) chooseAllowed(p *peer) *active {
 func (s *state) begin(piece uint32) *active {
 	pc, _ := s.o.Info.Piece(piece)
 	s.take(piece)
-	check := s.o.Hashes.NewChecker()
-	check.Reset(pc)
 	a := &active{
-		part: &partial{piece: pc, base: int64(piece) * s.o.Info.PieceLength, size: s.o.Info.PieceData(pc), check: check},
+		part: &partial{piece: pc, base: int64(piece) * s.o.Info.PieceLength, size: s.o.Info.PieceData(pc), check: s.checker(pc)},
 		solo: len(s.suspects[pc]) > 0,
 	}
 	if blocks := s.o.Written[pc]; blocks != nil {
@@ -286,6 +284,9 @@ func (s *state) abandonPiece(piece metainfo.Piece, a *active) {
 // over takes a piece out of those in progress.
 func (s *state) over(piece metainfo.Piece, a *active) {
 	delete(s.prog, piece)
+	if check := a.part.release(); len(s.idle) < maxIdle {
+		s.idle = append(s.idle, check)
+	}
 	for _, p := range a.by {
 		s.asks(p, -1)
 	}
@@ -338,12 +339,10 @@ func (e pieceOver) apply(s *state) {
 		s.badPiece(a)
 	}
 	for _, p := range a.by {
-		if _, still := s.peers[p]; still {
-			s.fill(p)
-			s.flushNews(p) // its slot is free
+		if !slices.Contains(s.spent, p) {
+			s.spent = append(s.spent, p)
 		}
 	}
-	s.useLicences()
 }
 
 // gotPiece counts a verified piece and tells everyone.

@@ -110,3 +110,20 @@ func (s *state) useLicences() {
 		s.fill(p)
 	}
 }
+
+// refill asks those of whom pieces have come for others: once for all that came
+// together, which are hundreds where each small file is a piece.
+func (s *state) refill() {
+	if len(s.spent) == 0 {
+		return
+	}
+	for _, p := range s.spent {
+		if _, still := s.peers[p]; still {
+			s.fill(p)
+			s.flushNews(p) // its slot is free
+		}
+	}
+	clear(s.spent)
+	s.spent = s.spent[:0]
+	s.useLicences()
+}

@@ -137,6 +137,32 @@ func (a *partial) giveUp() {
 	a.over = true
 }
 
+// release gives the checker of a partial back that is over.
+func (a *partial) release() *metainfo.Checker {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	check := a.check
+	a.check = nil
+	return check
+}
+
+// maxIdle is how many checkers are kept for pieces to come.
+const maxIdle = 1024
+
+// checker is one for a piece, of those that have done their work if there are any.
+func (s *state) checker(piece metainfo.Piece) *metainfo.Checker {
+	n := len(s.idle)
+	if n == 0 {
+		check := s.o.Hashes.NewChecker()
+		check.Reset(piece)
+		return check
+	}
+	check := s.idle[n-1]
+	s.idle = s.idle[:n-1]
+	check.Reset(piece)
+	return check
+}
+
 // addrs returns who contributed, each address once; ok is false when a web
 // seed did.
 func (a *partial) addrs() (who []netip.Addr, ok bool) {

@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"shoal/internal/bt/swarm/picker"
 )
 
 // source hands out the first copy. While it lasts, shoal peers are shown only
@@ -30,13 +32,12 @@ type spurn struct {
 // spurnRest is long enough that everybody else has had a turn.
 const spurnRest = 2 * time.Second
 
-func newSource(n int, seed uint64) *source {
-	src := &source{order: make([]uint32, n), out: make([]bool, n), left: n, spurned: map[uint32]spurn{}}
-	for i := range src.order {
-		src.order[i] = uint32(i)
+// newSource offers n pieces in random order, so many neighbours in a row.
+func newSource(n, run int, seed uint64) *source {
+	return &source{
+		order: picker.Shuffled(n, run, rand.New(rand.NewPCG(seed, 2))),
+		out:   make([]bool, n), left: n, spurned: map[uint32]spurn{},
 	}
-	rand.New(rand.NewPCG(seed, 2)).Shuffle(n, func(i, j int) { src.order[i], src.order[j] = src.order[j], src.order[i] })
-	return src
 }
 
 // next takes a piece to offer to a peer; false when all are out or on offer, or

@@ -7,7 +7,7 @@ import (
 
 // An offer that came to nothing is made again after all others, the oldest first.
 func TestSourcePutBack(t *testing.T) {
-	src, p := newSource(4, 1), &peer{}
+	src, p := newSource(4, 1, 1), &peer{}
 	var first []uint32
 	for range 3 {
 		piece, ok := src.next(p, time.Time{})

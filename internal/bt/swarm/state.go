@@ -43,10 +43,11 @@ type state struct {
 
 // holdings is what we have and lack.
 type holdings struct {
-	have  *bitfield.Set // verified pieces
-	want  *bitfield.Set // wanted pieces
-	left  int           // wanted pieces that are missing
-	lacks int           // wanted pieces that were there and turned out damaged
+	have  *bitfield.Set       // verified pieces
+	want  *bitfield.Set       // wanted pieces
+	left  int                 // wanted pieces that are missing
+	lacks int                 // wanted pieces that were there and turned out damaged
+	idle  []*metainfo.Checker // of pieces that are over, for those to come
 }
 
 // cooperation is what we do for shoal peers and they for us.
@@ -55,6 +56,7 @@ type cooperation struct {
 	line    []queued       // blocks that wait for a lane
 	senders choker.Senders // how many may send to us at a time
 	freed   bool           // somebody may be due a turn since the last time
+	spent   []*peer        // of whom pieces have come, and who were not asked for others yet
 	imports imports        // what we bring in for our site
 }
 
@@ -98,7 +100,7 @@ func newState(t *Torrent, ctx context.Context, fail context.CancelCauseFunc) *st
 		t: t, o: o, ctx: ctx, fail: fail, now: time.Now(),
 		peers: map[*peer]struct{}{}, holdings: holdings{have: o.Have.Clone(), want: o.Want},
 		conn:        connecting{book: peers.NewBook(seed), ids: map[[20]byte]*peer{}, place: o.Places.Own()},
-		pick:        picker.New(o.Info.NumPieces(), seed),
+		pick:        picker.NewInRuns(o.Info.NumPieces(), o.runLength(), seed),
 		cooperation: cooperation{imports: newImports(o.Info.NumPieces(), seed+1)},
 		prog:        map[metainfo.Piece]*active{},
 		suspects:    map[metainfo.Piece][]suspicion{},
@@ -124,7 +126,7 @@ func newState(t *Torrent, ctx context.Context, fail context.CancelCauseFunc) *st
 		}
 	}
 	if o.Have.All() {
-		s.source = newSource(o.Info.NumPieces(), seed)
+		s.source = newSource(o.Info.NumPieces(), o.runLength(), seed)
 	}
 	return s
 }
@@ -283,6 +285,7 @@ type batch struct {
 }
 
 func (b batch) apply(s *state) {
+	defer s.refill()
 	for _, e := range b.events {
 		switch e.(type) {
 		case pieceOver, wasted: // true whatever has become of the peer

@@ -201,6 +201,15 @@ func (s *state) share(p *peer, crowded bool) int {
 // piecesOf is how many pieces that many bytes are.
 func (s *state) piecesOf(bytes int64) int { return int(bytes / max(1, s.meanPiece())) }
 
+// runLength is how many neighbours are kept together where pieces are fetched in
+// random order. What lies side by side in memory and on disk is found faster, and
+// a run of small pieces spreads no worse than one piece of the usual size.
+func (o *Options) runLength() int {
+	const usual, most = 256 << 10, 256 // bytes of a run; there are no fewer runs than that
+	n := max(1, int64(o.Info.NumPieces()))
+	return int(max(1, min(usual/max(1, o.Info.ContentLength()/n), n/most)))
+}
+
 // meanPiece is how long pieces are, in bytes. Where every small file is one (v2)
 // that is less than the piece length.
 func (s *state) meanPiece() int64 { return s.o.Info.ContentLength() / int64(s.o.Info.NumPieces()) }

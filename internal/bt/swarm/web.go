@@ -117,6 +117,7 @@ func (e webOver) apply(s *state) {
 	}
 	if e.out.complete {
 		pieceOver{e.a.part, e.out.ok}.apply(s)
+		s.refill()
 	} else if a := s.prog[e.a.part.piece]; a == e.a {
 		a.web = nil
 		s.orphaned(a.part.piece, a)

@@ -39,21 +39,39 @@ type seen struct {
 const gone = ^uint32(0)
 
 // New returns a picker of n pieces that all may be started, shuffled by seed.
-func New(n int, seed uint64) *Picker {
+func New(n int, seed uint64) *Picker { return NewInRuns(n, 1, seed) }
+
+// NewInRuns is New of pieces that are small: so many neighbours stay together.
+func NewInRuns(n, run int, seed uint64) *Picker {
 	p := &Picker{
-		avail: make([]uint16, n), order: make([]uint32, n), pos: make([]uint32, n),
+		avail: make([]uint16, n), order: Shuffled(n, run, rand.New(rand.NewPCG(seed, 0x5b0a1))), pos: make([]uint32, n),
 		bounds: []uint32{uint32(n)}, open: make([]uint64, (n+63)/64),
 	}
-	for i := range p.order {
-		p.order[i] = uint32(i)
-	}
-	r := rand.New(rand.NewPCG(seed, 0x5b0a1))
-	r.Shuffle(n, func(i, j int) { p.order[i], p.order[j] = p.order[j], p.order[i] })
 	for at, piece := range p.order {
 		p.pos[piece] = uint32(at)
 		p.open[piece/64] |= mask(piece)
 	}
 	return p
+}
+
+// Shuffled is the numbers below n in random order, but for those between two
+// multiples of run, which follow each other.
+func Shuffled(n, run int, r *rand.Rand) []uint32 {
+	starts := make([]uint32, (n+run-1)/run)
+	for i := range starts {
+		starts[i] = uint32(i * run)
+	}
+	r.Shuffle(len(starts), func(i, j int) { starts[i], starts[j] = starts[j], starts[i] })
+	if run == 1 {
+		return starts
+	}
+	order := make([]uint32, 0, n)
+	for _, first := range starts {
+		for i := first; i < min(first+uint32(run), uint32(n)); i++ {
+			order = append(order, i)
+		}
+	}
+	return order
 }
 
 // Clone is an independent picker of the same pieces and counts.

@@ -167,3 +167,23 @@ func BenchmarkPickTake(b *testing.B) {
 		p.Return(piece)
 	}
 }
+
+func TestShuffledInRuns(t *testing.T) {
+	const n, run = 1003, 25
+	order := Shuffled(n, run, rand.New(rand.NewPCG(1, 2)))
+	if sorted := slices.Sorted(slices.Values(order)); len(sorted) != n || sorted[0] != 0 || sorted[n-1] != n-1 || len(slices.Compact(sorted)) != n {
+		t.Fatalf("not a permutation of %d pieces", n)
+	}
+	breaks := 0
+	for i := 1; i < n; i++ {
+		switch {
+		case order[i]%run != 0 && order[i] != order[i-1]+1:
+			t.Fatalf("piece %d comes behind %d", order[i], order[i-1])
+		case order[i] != order[i-1]+1:
+			breaks++
+		}
+	}
+	if breaks < n/run/2 {
+		t.Errorf("only %d of %d runs begin elsewhere: that is not shuffled", breaks, n/run)
+	}
+}

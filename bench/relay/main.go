@@ -74,14 +74,18 @@ type gulp struct {
 const (
 	gulpSize = 128 << 10
 	mostHeld = 1 << 14 // gulps: far more than the delay can hold
+
+	// A line does not stand idle because the relay got its turn on the processor late:
+	// what lay in the socket for so long may have come in time.
+	late = 5 * time.Millisecond
 )
 
 // send takes n bytes and tells when the last of them has left.
 func (l *line) send(n int) time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if now := time.Now(); l.free.Before(now) {
-		l.free = now
+	if since := time.Now().Add(-late); l.free.Before(since) {
+		l.free = since
 	}
 	l.free = l.free.Add(time.Duration(float64(n) / l.rate * float64(time.Second)))
 	return l.free

@@ -28,7 +28,7 @@ func TestCarry(t *testing.T) {
 	if err != nil || !bytes.Equal(got, want) {
 		t.Errorf("%d bytes of %d came: %v", len(got), len(want), err)
 	}
-	if took, least := time.Since(start), delay+time.Second*time.Duration(len(want))/rate; took < least {
+	if took, least := time.Since(start), delay-late+time.Second*time.Duration(len(want))/rate; took < least {
 		t.Errorf("it took %v, want at least %v", took, least)
 	}
 	<-done

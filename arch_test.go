@@ -32,7 +32,7 @@ type rule struct {
 const (
 	sockets   = "net net/http net/rpc golang.org/x/net"
 	files     = "os os/exec syscall golang.org/x/sys io/ioutil"
-	formats   = "internal/bt/bencode internal/bt/bitfield internal/bt/metainfo internal/bt/wire internal/bt/announce"
+	formats   = "internal/bt/bencode internal/bt/bitfield internal/bt/metainfo internal/bt/wire internal/bt/announce internal/bt/multihome"
 	decisions = "internal/bt/swarm/picker internal/bt/swarm/choker internal/bt/swarm/peers internal/bt/swarm/inflight internal/bt/swarm/owner " +
 		"internal/bt/tracker/handout internal/deploy/rollout internal/deploy/plan internal/deploy/release/reuse"
 )

@@ -55,6 +55,7 @@ func Parse(data []byte) (*Map, error) {
 type parser struct {
 	reader
 	m    *Map
+	nets []span         // of networks
 	seen map[string]int // names of data centres and links in small letters, to their lines
 }
 
@@ -72,6 +73,7 @@ func (p *parser) top(n *yaml.Node) {
 	})
 	p.m.spans = p.sort(p.m.spans)
 	p.m.racks = p.sort(p.m.racks)
+	p.claims()
 	p.m.defaults = defaults.Link
 	if links != nil {
 		for _, item := range p.list(links, "links", MaxLinks) {
@@ -92,7 +94,7 @@ func (p *parser) defaults(n *yaml.Node, link *linkDraft) {
 func (p *parser) datacenter(number int, n *yaml.Node) {
 	var dc Datacenter
 	index := len(p.m.datacenters)
-	var racks *yaml.Node
+	var racks, networks *yaml.Node
 	before := len(p.m.spans)
 	p.mapping(n, "a data centre", keys{
 		"name":   func(v *yaml.Node) { dc.Name = p.name(v, "data centre") },
@@ -101,7 +103,8 @@ func (p *parser) datacenter(number int, n *yaml.Node) {
 		"cidrs": func(v *yaml.Node) {
 			dc.CIDRs = p.cidrs(v, &p.m.spans, span{index: index})
 		},
-		"racks": func(v *yaml.Node) { racks = v },
+		"racks":    func(v *yaml.Node) { racks = v },
+		"networks": func(v *yaml.Node) { networks = v },
 	})
 	if dc.Name == "" && !p.failed(n) {
 		p.fail(n, "data centre %d has no name; give it one with `name:`", number)
@@ -111,6 +114,9 @@ func (p *parser) datacenter(number int, n *yaml.Node) {
 	}
 	if racks != nil {
 		p.racks(racks, &dc, index)
+	}
+	if networks != nil {
+		p.networks(networks, &dc, index)
 	}
 	if _, taken := p.m.byName[dc.Name]; !taken {
 		p.m.byName[dc.Name] = index

@@ -23,13 +23,22 @@ type Datacenter struct {
 	Region string         // data centres of one region are nearer to each other; may be empty
 	CIDRs  []netip.Prefix // masked; none overlaps another one of the file
 	Racks  []Rack         // may be none
-	Uplink int64          // what its hosts together can send to, and take from, all others, in bytes a second; 0: not known
+	// Networks are those on which hosts of the data centre reach each other, beside the one that all others reach them
+	// by; the one to be preferred first. May be none.
+	Networks []Network
+	Uplink   int64 // what its hosts together can send to, and take from, all others, in bytes a second; 0: not known
 }
 
 // Rack is a part of a data centre.
 type Rack struct {
 	Name  string
 	CIDRs []netip.Prefix // each inside of a CIDR of its data centre
+}
+
+// Network is a network on which the hosts of one data centre, or some of them, reach each other.
+type Network struct {
+	Name  string
+	CIDRs []netip.Prefix
 }
 
 // Place is where a host is. The zero value is a host of which nothing is known.
@@ -180,6 +189,29 @@ func find(spans []span, a netip.Addr) *span {
 		return nil
 	}
 	return &spans[i]
+}
+
+// Networks are those of a data centre. Not to be changed.
+func (m *Map) Networks(datacenter string) []Network {
+	if !m.Has(datacenter) {
+		return nil
+	}
+	return m.datacenters[m.byName[datacenter]].Networks
+}
+
+// InNetwork tells whether an address is on a network of a data centre, and whether the file names that network.
+func (m *Map) InNetwork(datacenter, network string, a netip.Addr) (within, named bool) {
+	for _, n := range m.Networks(datacenter) {
+		if n.Name == network {
+			return n.Has(a), true
+		}
+	}
+	return false, false
+}
+
+// Has tells whether an address is on the network.
+func (n Network) Has(a netip.Addr) bool {
+	return slices.ContainsFunc(n.CIDRs, func(c netip.Prefix) bool { return c.Contains(a) })
 }
 
 // Lookup finds the name of an address's data centre; Unknown and false when there is none.

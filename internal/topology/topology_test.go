@@ -58,7 +58,7 @@ func TestParseErrors(t *testing.T) {
 		{"datacenters: []", "no data centres"},
 		{"datacentres: []", `line 1: the file has no key "datacentres"; its keys are datacenters, defaults, links`},
 		{"[]", "line 1: the file is no mapping"},
-		{one("a", "[10.0.0.0/8]") + "    area: eu\n", `line 4: a data centre has no key "area"; its keys are cidrs, name, racks, region, uplink`},
+		{one("a", "[10.0.0.0/8]") + "    area: eu\n", `line 4: a data centre has no key "area"; its keys are cidrs, name, networks, racks, region, uplink`},
 		{one("a", "[10.0.0.0/8]") + "    name: b\n", `line 4: a data centre has the key "name" twice`},
 		{one("a", "[10.0.0.0/8]") + "---\n" + one("b", "[11.0.0.0/8]"), "more than one YAML document"},
 		{one(`""`, "[10.0.0.0/8]"), "line 2: data centre: name is missing"},
@@ -280,4 +280,46 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestNetworks(t *testing.T) {
+	m, err := Parse([]byte(`
+datacenters:
+  - {name: a, cidrs: [10.1.0.0/16], networks: [{name: storage, cidrs: [10.8.0.0/16, "fd00::/16"]}, {name: near, cidrs: [10.1.7.0/24]}]}
+  - {name: b, cidrs: [10.2.0.0/16], networks: [{name: storage, cidrs: [10.8.0.0/16]}]}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if nets := m.Networks("a"); len(nets) != 2 || nets[0].Name != "storage" || len(nets[0].CIDRs) != 2 || m.Networks("c") != nil || (*Map)(nil).Networks("a") != nil {
+		t.Errorf("%+v", nets)
+	}
+	for _, c := range []struct {
+		dc, net, addr string
+		within, named bool
+	}{
+		{"a", "storage", "10.8.1.1", true, true},
+		{"a", "storage", "10.1.7.1", false, true},
+		{"b", "near", "10.1.7.1", false, false},
+		{"", "storage", "10.8.1.1", false, false},
+	} {
+		if within, named := m.InNetwork(c.dc, c.net, netip.MustParseAddr(c.addr)); within != c.within || named != c.named {
+			t.Errorf("%+v: %v, %v", c, within, named)
+		}
+	}
+	if at := m.PlaceOf(netip.MustParseAddr("10.8.1.1")); at.Known() {
+		t.Errorf("an address on a network of two data centres places a host in %v", at)
+	}
+	for text, want := range map[string]string{
+		"  - {name: a, cidrs: [10.1.0.0/16], networks: [{name: x, cidrs: [10.8.0.0/16]}, {name: X, cidrs: [10.9.0.0/16]}]}":                  "listed twice",
+		"  - {name: a, cidrs: [10.1.0.0/16], networks: [{name: x, cidrs: [10.8.0.0/16]}, {name: y, cidrs: [10.8.7.0/24]}]}":                  "both are networks",
+		"  - {name: a, cidrs: [10.1.0.0/16], networks: [{name: x}]}":                                                                         "no cidrs",
+		"  - {name: a, cidrs: [10.1.0.0/16], networks: [{name: a b, cidrs: [10.8.0.0/16]}]}":                                                 "use letters",
+		"  - {name: a, cidrs: [10.1.0.0/16], networks: [{name: x, cidrs: [10.2.7.0/24]}]}\n  - {name: b, cidrs: [10.2.0.0/16]}":              "by which a host is in",
+		"  - {name: a, cidrs: [10.1.0.0/16], networks: [{name: x, cidrs: [10.0.0.0/8]}]}\n  - {name: b, cidrs: [10.2.0.0/16, 192.0.2.0/24]}": "by which a host is in",
+	} {
+		if _, err := Parse([]byte("datacenters:\n" + text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
 }

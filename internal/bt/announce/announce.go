@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"shoal/internal/bt/metainfo"
+	"shoal/internal/bt/multihome"
 )
 
 // Bounds on what is read from the other side.
@@ -92,7 +93,10 @@ type Request struct {
 	TrackerID string         // HTTP: what the tracker gave earlier
 	Shoal     bool           // HTTP: the peer wants to know its data centre: see Site
 	Ledger    *Ledger        // HTTP: what the peer has moved; nil: nothing is told
-	URLData   string         // UDP: path and query of the tracker's URL (BEP 41)
+	// HTTP: further addresses of the peer, on networks that not everybody is on (docs/protocol.md, "What a peer tells
+	// of its networks"); nil: none.
+	Homes   *multihome.Homes
+	URLData string // UDP: path and query of the tracker's URL (BEP 41)
 }
 
 // Seed tells whether the peer wants no more bytes: a seed, or a partial seed (BEP 21).

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"shoal/internal/bt/metainfo"
+	"shoal/internal/bt/multihome"
 )
 
 // ParseQuery reads the query string of an HTTP announce (what stands after the question mark). Unknown keys
@@ -117,6 +118,12 @@ func (r *Request) queryExtra(key, val string) {
 			r.Ledger = &Ledger{}
 		}
 		r.Ledger.param(key, val)
+	case "nets":
+		if s, ok := unescape(val); ok {
+			if h, err := multihome.ParseHomes(s); err == nil {
+				r.Homes = &h
+			}
+		}
 	case "trackerid":
 		if s, ok := unescape(val); ok {
 			r.TrackerID = cut(s)

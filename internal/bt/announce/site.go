@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"shoal/internal/bt/bencode"
+	"shoal/internal/bt/multihome"
 )
 
 // Bounds on what a tracker tells of a data centre.
@@ -37,6 +38,9 @@ type Site struct {
 	// How dear the way between each two of Names is, 0 the cheapest: of the second and the first, the third and the
 	// first, the third and the second, the fourth and the first, and so on.
 	Ways []byte
+
+	// Of these peers, those that the asker should connect to at an address on a network that both are on.
+	Via multihome.Via
 }
 
 // SetWays tells how dear the ways are between the data centres of the answer, the asker's among them.
@@ -142,6 +146,12 @@ func (s *Site) append(dst []byte) []byte {
 		dst = appendString(appendString(dst, "self"), AppendCompact(buf[:0], s.Self))
 	}
 	dst = appendKeyInt(dst, "total", int64(s.Total))
+	if len(s.Via.V4) > 0 {
+		dst = appendString(appendString(dst, "via"), s.Via.V4)
+	}
+	if len(s.Via.V6) > 0 {
+		dst = appendString(appendString(dst, "via6"), s.Via.V6)
+	}
 	if len(s.Ways) > 0 {
 		dst = appendString(appendString(dst, "ways"), s.Ways)
 	}
@@ -167,6 +177,10 @@ func parseSite(v bencode.Value) (s Site) {
 	v6, _ := v.Get("members6").Bytes()
 	s.V6 = append(s.V6, whole(v6[:min(len(v6), MaxMembers*Size6)], Size6)...)
 	s.parseNames(v)
+	via4, _ := v.Get("via").Bytes()
+	s.Via.V4 = append(s.Via.V4, via4[:min(len(via4), multihome.MaxVia*multihome.Size4)]...)
+	via6, _ := v.Get("via6").Bytes()
+	s.Via.V6 = append(s.Via.V6, via6[:min(len(via6), multihome.MaxVia*multihome.Size6)]...)
 	return s
 }
 

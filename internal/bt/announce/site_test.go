@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"shoal/internal/bt/multihome"
 )
 
 func TestSiteRoundTrip(t *testing.T) {
@@ -133,5 +135,26 @@ func TestLocated(t *testing.T) {
 	}
 	if len(r.Site.Names) != MaxNames || r.Site.At4[len(r.Site.At4)-1] != Elsewhere {
 		t.Errorf("%d names, the last peer is at %d", len(r.Site.Names), r.Site.At4[len(r.Site.At4)-1])
+	}
+}
+
+// TestHomes: the further addresses of a host go to the tracker, and those of others come back.
+func TestHomes(t *testing.T) {
+	at := netip.MustParseAddrPort
+	h := multihome.Homes{DC: "fra1", Addresses: []multihome.Address{{Net: "storage", At: at("10.0.0.1:1")}, {Net: "mgmt", At: at("[fd00::1]:2")}}}
+	r := Request{Shoal: true, Homes: &h, Port: 5}
+	_, query, _ := strings.Cut(string(r.AppendURL(nil, "http://t/announce")), "?")
+	if got, err := ParseQuery(query); err != nil || !reflect.DeepEqual(got.Homes, &h) {
+		t.Errorf("%s: %+v, %v", query, got.Homes, err)
+	}
+	if got, err := ParseQuery(strings.Replace(query, "storage", "a%20b", 1)); err != nil || got.Homes != nil {
+		t.Errorf("a bad name: %+v, %v", got.Homes, err)
+	}
+	out := Response{V4: []byte("aaaaPPbbbbQQ"), Site: Site{Epoch: 1}}
+	out.Site.Via.Add(1, false, at("10.0.0.2:2"))
+	out.Site.Via.Add(0, false, at("[fd00::2]:2"))
+	got, err := ParseReply(out.AppendReply(nil, false))
+	if err != nil || !reflect.DeepEqual(got.Site.Via, out.Site.Via) {
+		t.Errorf("%+v, %v", got.Site.Via, err)
 	}
 }

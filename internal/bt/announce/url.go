@@ -41,6 +41,9 @@ func (r *Request) AppendURL(dst []byte, base string) []byte {
 	if r.Shoal {
 		dst = append(dst, "&shoal=1"...)
 	}
+	if r.Homes != nil && len(r.Homes.Addresses) > 0 {
+		dst = appendEscaped(append(dst, "&nets="...), string(r.Homes.Append(nil)))
+	}
 	dst = r.Ledger.appendQuery(dst)
 	if r.Event != None {
 		dst = append(append(dst, "&event="...), r.Event.String()...)

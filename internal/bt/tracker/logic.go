@@ -10,7 +10,6 @@ import (
 	"shoal/internal/bt/tracker/handout"
 	"shoal/internal/bt/tracker/ledger"
 	"shoal/internal/bt/tracker/peerstore"
-	"shoal/internal/bt/tracker/reach"
 )
 
 // proto is the front that a request came by.
@@ -59,6 +58,9 @@ func (d door) announce(now time.Time, from netip.Addr, r *announce.Request, out 
 		Shoal: r.Shoal && d.proto == protoHTTP,
 	}
 	a.Place = int16(d.o.Topology.Index(a.Ends[0].Addr()))
+	if a.Shoal && r.Homes != nil {
+		a.Homes = d.believe(from, a.Place, r.Homes)
+	}
 	if err := d.store.Announce(&a, uint32(now.Unix()), out); err != nil {
 		return refuseFull(err)
 	}
@@ -67,11 +69,7 @@ func (d door) announce(now time.Time, from netip.Addr, r *announce.Request, out 
 			Left: r.Left, Stopped: a.Stopped, Says: *r.Ledger}, uint32(now.Unix()))
 	}
 	if d.reach != nil && r.Event == announce.Started {
-		for _, at := range a.Ends {
-			if at.IsValid() && at.Port() != 0 {
-				d.reach.Joined(now, reach.Peer{Swarm: r.InfoHash, At: at})
-			}
-		}
+		d.lookAt(now, &a)
 	}
 	out.Interval = d.o.Interval
 	out.MinInterval = min(d.o.Interval/2, maxMinInterval)
@@ -92,10 +90,12 @@ const maxMinInterval = 30 * time.Second
 
 // ends are the endpoints that an announce enters: the address it came from, with the port it names. An address
 // that the client only claims could be anybody's, whom the swarm would then pester, so `ip` (BEP 3), `ipv4` and
-// `ipv6` (BEP 7) are believed only of loopback, where the operator himself asks, and of trusted proxies.
+// `ipv6` (BEP 7) are believed only of loopback, where the operator himself asks, of trusted proxies, and within a data
+// centre of the topology: see outer.
 func (t *Tracker) ends(from netip.Addr, r *announce.Request) [2]netip.AddrPort {
 	ends := [2]netip.AddrPort{netip.AddrPortFrom(from, r.Port)}
 	if !t.privileged(from) {
+		ends[0] = t.outer(ends[0], r)
 		return ends
 	}
 	if claimable(r.IP) {

@@ -91,6 +91,7 @@ func (t *Tracker) row(st peerstore.Stats, now time.Time) httpfront.Swarm {
 			s.Deaf = append(s.Deaf, httpfront.DeafPeer{Peer: d.At.String(), Seconds: int64(max(0, now.Sub(d.Since)).Seconds()), Why: d.Why})
 		}
 	}
+	s.Homes = t.homesOf(st.InfoHash)
 	dcs := t.o.Topology.Datacenters()
 	for i, n := range st.Places {
 		if n == 0 {

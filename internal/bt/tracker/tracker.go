@@ -145,7 +145,7 @@ func New(o Options) (_ *Tracker, err error) {
 		return nil, fmt.Errorf("tracker: %w", err)
 	}
 	if o.ConnectBack && o.Members == nil {
-		t.reach = reach.New(reach.Options{Dial: reach.Connect, There: func(p reach.Peer) bool { return t.store.Has(p.Swarm, p.At) }})
+		t.reach = reach.New(reach.Options{Dial: reach.Connect, There: func(p reach.Peer) bool { return t.stands(p) }})
 	}
 	t.metrics = newMetrics(t)
 	return t, nil

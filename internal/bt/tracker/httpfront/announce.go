@@ -9,6 +9,7 @@ import (
 
 	"shoal/internal/bt/announce"
 	"shoal/internal/bt/metainfo"
+	"shoal/internal/bt/multihome"
 )
 
 // scratch is the memory of one answer, used again for the next.
@@ -37,7 +38,7 @@ func (p *pool) put(s *scratch) {
 	}
 	o := &s.out
 	s.out = announce.Response{V4: o.V4[:0], V6: o.V6[:0], IDs4: o.IDs4[:0], IDs6: o.IDs6[:0],
-		Site: announce.Site{V4: o.Site.V4[:0], V6: o.Site.V6[:0],
+		Site: announce.Site{Via: multihome.Via{V4: o.Site.Via.V4[:0], V6: o.Site.Via.V6[:0]}, V4: o.Site.V4[:0], V6: o.Site.V6[:0],
 			Names: o.Site.Names[:0], At4: o.Site.At4[:0], At6: o.Site.At6[:0],
 			Ways: o.Site.Ways[:0]}}
 	s.swarms, s.buf = s.swarms[:0], s.buf[:0]

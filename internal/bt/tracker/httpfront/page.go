@@ -43,7 +43,21 @@ type Swarm struct {
 	Idle      time.Duration // since the last announce; below zero: never
 	Places    []PlaceCount  // peers by data centre, those that have any
 	Ledger    *Ledger       // nil: no peer has told what it moved
+	Homes     []Home        // hosts with several addresses, at most some
 	Deaf      []DeafPeer    // those that the tracker could not connect to, for longest first
+}
+
+// Home is a host with several addresses.
+type Home struct {
+	Peer      string        `json:"peer"` // as everybody is told of it
+	Addresses []HomeAddress `json:"addresses"`
+}
+
+// HomeAddress is one of its addresses, and whether the tracker could connect to it.
+type HomeAddress struct {
+	Net     string `json:"network,omitempty"` // none: the one for everybody
+	Address string `json:"address"`
+	State   string `json:"connect_back,omitempty"` // reached, refused, no answer, no route, ...; none: not looked at
 }
 
 // DeafPeer is a peer that the tracker could not connect to.
@@ -53,8 +67,11 @@ type DeafPeer struct {
 	Why     string `json:"why"`     // refused, no answer, no route, ...
 }
 
-// shownDeaf bounds how many of them are listed on the page.
-const shownDeaf = 20
+// How many of them are listed on the page.
+const (
+	shownDeaf  = 20
+	shownHomes = 50
+)
 
 // PlaceCount is the number of peers in a data centre.
 type PlaceCount struct {
@@ -119,6 +136,7 @@ func newPage() *template.Template {
 		"link":  metafilePath,
 		"per":   func(share float64) string { return fmt.Sprintf("%.0f %%", 100*share) },
 		"add":   func(a, b int) int { return a + b },
+		"few":   func(all []Home) []Home { return all[:min(len(all), shownHomes)] },
 		"some":  func(all []DeafPeer) []DeafPeer { return all[:min(len(all), shownDeaf)] },
 	}).Parse(pageHTML))
 }
@@ -153,14 +171,15 @@ func (f *Front) ledgers(w http.ResponseWriter, now time.Time) {
 		InfoHash string `json:"info_hash"`
 		Name     string `json:"name,omitempty"`
 		*Ledger
-		Deaf []DeafPeer `json:"unreachable,omitempty"`
+		Deaf  []DeafPeer `json:"unreachable,omitempty"`
+		Homes []Home     `json:"multihomed,omitempty"`
 	}
 	out := struct {
 		Swarms []doc `json:"swarms"`
 	}{[]doc{}}
 	for _, s := range f.o.Overview(now).Swarms {
-		if s.Ledger != nil || len(s.Deaf) > 0 {
-			out.Swarms = append(out.Swarms, doc{s.Hash, readable(s.Name), s.Ledger, s.Deaf})
+		if s.Ledger != nil || len(s.Deaf)+len(s.Homes) > 0 {
+			out.Swarms = append(out.Swarms, doc{s.Hash, readable(s.Name), s.Ledger, s.Deaf, s.Homes})
 		}
 	}
 	w.Header().Set("Content-Type", "application/json")

@@ -55,6 +55,7 @@ type Store struct {
 	seed   maphash.Seed
 	swarms atomic.Int64
 	peers  atomic.Int64
+	homed  atomic.Int64 // peers with further addresses
 	shard  [shards]shard
 }
 
@@ -131,8 +132,14 @@ func (s *Store) enter(sw *swarm, a *Announce, at netip.AddrPort, now uint32) err
 	var buf [maxEnd]byte
 	end := announce.AppendCompact(buf[:0], at)
 	t := sw.table(at.Addr())
-	before := t.len()
-	defer func() { s.peers.Add(int64(t.len() - before)) }()
+	if len(a.Homes) > 0 && s.homed.Load() >= maxHomed && t.homes[announce.Endpoint(end)] == nil {
+		a.Homes = nil
+	}
+	before, homed := t.len(), len(t.homes)
+	defer func() {
+		s.peers.Add(int64(t.len() - before))
+		s.homed.Add(int64(len(t.homes) - homed))
+	}()
 	if a.Stopped {
 		sw.leave(t, end, a, now)
 		return nil
@@ -207,6 +214,7 @@ func (sh *shard) pickFrom(t *table, a *Announce, asker handout.Asker, names []st
 	}
 	asker.Self, asker.Site = t.selves(sh.selves[:0], a), t.findSite(a.Place)
 	own := slices.IndexFunc(asker.Self, func(slot uint32) bool { return int(t.meta[slot].site) == asker.Site })
+	via := a.Shoal && len(a.Homes) > 0 && len(t.homes) > 0
 	asker.Told = own >= 0 && t.meta[asker.Self[own]].flags&told != 0
 	var far bool
 	sh.slots, far = handout.Pick(sh.slots[:0], t.sites, t.handed, asker, sh.rng)
@@ -225,6 +233,9 @@ func (sh *shard) pickFrom(t *table, a *Announce, asker handout.Asker, names []st
 		}
 		if a.Shoal {
 			out.Site.Place(at, nameOf(names, t.dc(int(slot))))
+		}
+		if via && t.dc(int(slot)) == a.Place {
+			t.shared(a.Homes, int(slot), len(*list)/t.size-1, &out.Site.Via)
 		}
 	}
 	return len(sh.slots)
@@ -257,8 +268,10 @@ func (s *Store) Sweep(now uint32) (peers, swarms int) {
 		sh.mu.Lock()
 		sh.crowded = false
 		for h, sw := range sh.swarms {
+			homed := len(sw.v4.homes) + len(sw.v6.homes)
 			n := sw.expire(before)
 			peers += n
+			s.homed.Add(int64(len(sw.v4.homes) + len(sw.v6.homes) - homed))
 			sh.revision.Any += uint64(n)
 			if sw.idle(before) && !s.kept(h) {
 				delete(sh.swarms, h)

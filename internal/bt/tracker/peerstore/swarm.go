@@ -6,6 +6,7 @@ import (
 
 	"shoal/internal/bt/announce"
 	"shoal/internal/bt/metainfo"
+	"shoal/internal/bt/multihome"
 )
 
 const (
@@ -30,10 +31,11 @@ type Announce struct {
 	Completed  bool
 	Uploaded   int64
 	Downloaded int64
-	Want       int  // peers to hand out
-	Cross      bool // fill up with peers of the other family
-	IDs        bool // give their ids, too
-	Shoal      bool // content with fewer of its own data centre, and told who belongs to that
+	Want       int                 // peers to hand out
+	Cross      bool                // fill up with peers of the other family
+	IDs        bool                // give their ids, too
+	Homes      []multihome.Address // further ones, to be believed
+	Shoal      bool                // content with fewer of its own data centre, and told who belongs to that
 }
 
 // swarm is all that is known under one info-hash.
@@ -127,6 +129,7 @@ func (sw *swarm) refresh(t *table, slot int, a *Announce, now uint32, known bool
 		m.key, m.flags = a.Key, m.flags|hasKey
 	}
 	t.setPlace(slot, a.Place)
+	t.setHomes(slot, a.Homes)
 	sw.pair(&a.ID)
 	sw.account(t, slot, a, now)
 	m.seen = now

@@ -20,6 +20,7 @@ type table struct {
 	byID   index
 	sites  []handout.Site // by data centre, in the order in which they appeared
 	places []place        // parallel to sites
+	homes  homes          // of those that are homed
 
 	tally Tally // of slots that are no twins
 }
@@ -45,6 +46,7 @@ const (
 	partial         // BEP 21: wants no more bytes, but has not all
 	seeding         // wants no more bytes
 	told            // of seeds of other data centres
+	homed           // has further addresses
 )
 
 // Tally counts peers by what they want.
@@ -105,8 +107,10 @@ func (t *table) setFlag(slot int, f flags, on bool) {
 
 // move gives a peer another endpoint, which must be free.
 func (t *table) move(slot int, end []byte) {
+	list := t.takeHomes(slot)
 	t.byEnd.remove(slot, t.hashEnd)
 	copy(t.end(slot), end)
+	t.setHomes(slot, list)
 	t.byEnd.add(slot, t.hashEnd)
 	t.places[t.meta[slot].site].changed = true
 }
@@ -139,6 +143,7 @@ func (t *table) rename(slot int, id *[20]byte) {
 func (t *table) remove(slot int) {
 	t.count(slot, -1)
 	t.part(slot)
+	t.takeHomes(slot)
 	t.byEnd.remove(slot, t.hashEnd)
 	if t.meta[slot].flags&stray == 0 {
 		t.byID.remove(slot, t.hashID)

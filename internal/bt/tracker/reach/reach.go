@@ -35,13 +35,15 @@ const (
 	first  = 2 * time.Second  // after the peer joined: some announce before they listen
 	second = 10 * time.Second // after the first try failed; one that fails is not told of yet
 	later  = time.Minute
-	after  = 2 // failures: the peer is told of
+	again  = 5 * time.Minute // a host with several addresses, at one that answered
+	after  = 2               // failures: the peer is told of
 )
 
 // Peer is one endpoint of a peer in a swarm.
 type Peer struct {
 	Swarm metainfo.InfoHash
 	At    netip.AddrPort
+	Of    netip.AddrPort // with several: the one under which it stands in the swarm; else the zero value
 }
 
 // Deaf is a peer that could not be connected to.
@@ -71,6 +73,7 @@ type trial struct {
 	fails int
 	since time.Time // of the first that failed
 	why   string
+	well  bool // it answered the last time
 }
 
 // New makes a Prober, which works while Run does.
@@ -95,13 +98,25 @@ func (p *Prober) Joined(now time.Time, peer Peer) {
 	p.peers[peer] = trial{due: now.Add(first)}
 }
 
-// Deaf are the peers of a swarm that could not be connected to, those that have been so for longest first.
+// Reached is what is known of one address of a peer with several: "reached", why it is not ("refused", "no answer",
+// ...), or nothing yet.
+func (p *Prober) Reached(peer Peer) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t := p.peers[peer]
+	if t.well {
+		return "reached"
+	}
+	return t.why
+}
+
+// Deaf are the peers of a swarm that could not be connected to at the address that all are told, those that have been so for longest first.
 func (p *Prober) Deaf(swarm metainfo.InfoHash) []Deaf {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var out []Deaf
 	for peer, t := range p.peers {
-		if peer.Swarm == swarm && t.fails >= after {
+		if peer.Swarm == swarm && t.deaf(peer) {
 			out = append(out, Deaf{At: peer.At, Since: t.since, Why: t.why})
 		}
 	}
@@ -113,8 +128,8 @@ func (p *Prober) Deaf(swarm metainfo.InfoHash) []Deaf {
 func (p *Prober) Count() (n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, t := range p.peers {
-		if t.fails >= after {
+	for peer, t := range p.peers {
+		if t.deaf(peer) {
 			n++
 		}
 	}
@@ -172,7 +187,7 @@ func (p *Prober) try(ctx context.Context, peer Peer) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	t, ok := p.peers[peer].next(time.Now(), there, err)
+	t, ok := p.peers[peer].next(time.Now(), there, err, peer.Of.IsValid())
 	if !ok {
 		delete(p.peers, peer)
 		return
@@ -180,11 +195,22 @@ func (p *Prober) try(ctx context.Context, peer Peer) {
 	p.peers[peer] = t
 }
 
-// next is what follows from a try; ok is false when nothing is left to do.
-func (t trial) next(now time.Time, there bool, err error) (_ trial, ok bool) {
-	if !there || err == nil {
+// deaf tells whether the peer is one that others are told of and cannot reach. What is on a network of a few is
+// not missed by the tracker, which may be on none of them.
+func (t trial) deaf(peer Peer) bool {
+	return t.fails >= after && (!peer.Of.IsValid() || peer.Of == peer.At)
+}
+
+// next is what follows from a try; ok is false when nothing is left to do. Of a peer with several addresses it is
+// remembered that it answers.
+func (t trial) next(now time.Time, there bool, err error, several bool) (_ trial, ok bool) {
+	switch {
+	case !there || err == nil && !several:
 		return trial{}, false
+	case err == nil:
+		return trial{due: now.Add(again), well: true}, true
 	}
+	t.well = false
 	if t.fails++; t.fails == 1 {
 		t.since, t.due = now, now.Add(second)
 	} else {

@@ -42,7 +42,7 @@ func TestRun(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- p.Run(ctx) }()
 		for _, peer := range []netip.AddrPort{good, deaf, late, gone} {
-			p.Joined(begin, Peer{swarm, peer})
+			p.Joined(begin, Peer{Swarm: swarm, At: peer})
 		}
 		expect := func(when time.Duration, want ...string) {
 			t.Helper()
@@ -62,6 +62,51 @@ func TestRun(t *testing.T) {
 		expect(160 * time.Second)
 		if len(p.peers) != 0 {
 			t.Errorf("remembers %v", p.peers)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestSeveral: of a host with several addresses it is known which of them answer, and it is found out again when that
+// changes. A network that the tracker is not on makes nobody unreachable.
+func TestSeveral(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		host, storage := at("203.0.113.1:1"), at("10.0.0.1:1")
+		plain, near := Peer{At: host, Of: host}, Peer{At: storage, Of: host}
+		begin := time.Now()
+		since := func(d time.Duration) bool { return time.Since(begin) > d }
+		p := New(Options{
+			There: func(p Peer) bool { return p.Of == host && !since(20*time.Minute) },
+			Dial: func(_ context.Context, to netip.AddrPort) error {
+				if (to == host) != since(3*time.Minute) {
+					return nil
+				}
+				return &net.OpError{Op: "dial", Err: syscall.EHOSTUNREACH}
+			},
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- p.Run(ctx) }()
+		p.Joined(begin, plain)
+		p.Joined(begin, near)
+		for _, c := range []struct {
+			at                 time.Duration
+			plain, near        string
+			unreachable, known int
+		}{
+			{time.Second, "", "", 0, 2},
+			{2 * time.Minute, "reached", "no route", 0, 2},
+			{10 * time.Minute, "no route", "reached", 1, 2},
+			{40 * time.Minute, "", "", 0, 0},
+		} {
+			time.Sleep(time.Until(begin.Add(c.at)))
+			synctest.Wait()
+			if a, b := p.Reached(plain), p.Reached(near); a != c.plain || b != c.near || p.Count() != c.unreachable || len(p.Deaf(plain.Swarm)) != c.unreachable || len(p.peers) != c.known {
+				t.Errorf("after %v: %q and %q, %d unreachable, %d known", c.at, a, b, p.Count(), len(p.peers))
+			}
 		}
 		cancel()
 		if err := <-done; err != nil {

@@ -13,6 +13,8 @@ import (
 
 	"io"
 
+	"golang.org/x/sync/errgroup"
+
 	"shoal/internal/bt/metainfo"
 	"shoal/internal/bt/wire"
 )
@@ -38,6 +40,7 @@ type accepter interface {
 // connection on.
 type listener struct {
 	net.Listener
+	more   []net.Listener // on other addresses of this host
 	log    *slog.Logger
 	dscp   int
 	secure Secure // nil: plain
@@ -71,24 +74,18 @@ func listen(ctx context.Context, addr string, dscp int, log *slog.Logger) (*list
 	return l, nil
 }
 
-// Accept takes the next connection, marked.
-func (l *listener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err == nil {
-		mark(c, l.dscp)
+// Close closes all sockets.
+func (l *listener) Close() error {
+	for _, more := range l.more {
+		more.Close()
 	}
-	return c, err
+	return l.Listener.Close()
 }
 
 // addrPort is where the listener is bound; the address is unspecified when it
 // is bound to all of them.
 func (l *listener) addrPort() netip.AddrPort {
-	a, ok := l.Addr().(*net.TCPAddr)
-	if !ok {
-		return netip.AddrPort{}
-	}
-	ap := a.AddrPort()
-	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	return endOf(l)
 }
 
 // route sends the peers of the swarms to a until the returned function is
@@ -114,15 +111,24 @@ func (l *listener) route(swarms []metainfo.InfoHash, a accepter) (unroute func()
 	}, nil
 }
 
-// accept serves the socket until ctx ends, and waits for what it started.
+// accept serves the sockets until ctx ends, and waits for what it started.
 func (l *listener) accept(ctx context.Context) error {
-	var wg sync.WaitGroup
-	defer wg.Wait()
+	pending := newAdmission()
+	g, ctx := errgroup.WithContext(ctx)
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()
-	pending := newAdmission()
+	for _, socket := range append([]net.Listener{l.Listener}, l.more...) {
+		g.Go(func() error { return l.acceptAt(ctx, socket, pending) })
+	}
+	return g.Wait()
+}
+
+// acceptAt serves one of them.
+func (l *listener) acceptAt(ctx context.Context, socket net.Listener, pending *admission) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
 	for {
-		c, err := l.Accept()
+		c, err := socket.Accept()
 		if ctx.Err() != nil {
 			if err == nil {
 				c.Close()
@@ -135,6 +141,7 @@ func (l *listener) accept(ctx context.Context) error {
 			}
 			continue
 		}
+		mark(c, l.dscp)
 		host := hostOf(c)
 		if !pending.enter(host) {
 			l.log.Debug("too many connections without a handshake", "from", host)

@@ -35,7 +35,7 @@ func (p *process) fetchMetadata(ctx context.Context, m *metainfo.Magnet, o Conte
 		meta.Announce = append(meta.Announce, []string{t})
 	}
 	trackers, err := announcer.New(announcer.Options{
-		Tiers: meta.Announce, Swarms: m.Swarms(), PeerID: p.id, Port: p.in.addrPort().Port(), Local: p.local(), Key: p.key, TLS: p.TrackerTLS, Log: p.Log,
+		Tiers: meta.Announce, Swarms: m.Swarms(), PeerID: p.id, Port: p.in.addrPort().Port(), Local: p.local(), Claims: p.places.homed.claims, Key: p.key, TLS: p.TrackerTLS, Log: p.Log,
 		Stats: func() announce.Stats { return announce.Stats{Left: unknownLeft} },
 		Found: func(_ metainfo.InfoHash, peers []netip.AddrPort) { offer(peers) },
 	})

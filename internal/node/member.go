@@ -60,7 +60,7 @@ func (s *share) join(disk *storage.Disk, hashes *metainfo.Hashes, have, want *bi
 	}
 	m.trackers, err = announcer.New(announcer.Options{
 		Tiers: s.meta.Announce, Swarms: s.meta.Info.Swarms(), PeerID: s.p.id,
-		Port: s.p.in.addrPort().Port(), Local: s.p.local(), Key: s.p.key, TLS: s.p.TrackerTLS, Every: s.p.EveryTracker, Log: s.log,
+		Port: s.p.in.addrPort().Port(), Local: s.p.local(), Claims: s.p.places.homed.claims, Homes: s.p.places.announced, Key: s.p.key, TLS: s.p.TrackerTLS, Every: s.p.EveryTracker, Log: s.log,
 		Stats:   m.stats,
 		Ledger:  m.ledger,
 		Partial: func() bool { return m.partial && s.complete.Load() },
@@ -69,13 +69,25 @@ func (s *share) join(disk *storage.Disk, hashes *metainfo.Hashes, have, want *bi
 				s.log.Info("a tracker says where this host is", "place", own)
 			}
 			m.engine.Located() // before it hears of the peers
-			if at := &answer.Site; at.DC == s.p.places.Own().Datacenter {
-				m.engine.SetSite(at.Self, at.Members())
-			}
+			m.introduced(answer)
 		},
 		Found: func(_ metainfo.InfoHash, peers []netip.AddrPort) { m.engine.AddPeers(peers) },
 	})
 	return m, err
+}
+
+// introduced takes what a tracker says of who is near, and of where to connect to them.
+func (m *member) introduced(answer *announce.Response) {
+	at, homes := &answer.Site, m.p.places.Homes()
+	switch {
+	case at.DC == m.p.places.Own().Datacenter:
+		m.engine.SetSite(at.Self, at.Members())
+	case len(homes) > 0 && at.Self.IsValid():
+		m.engine.SetSelf(at.Self)
+	}
+	if len(homes) > 0 {
+		m.engine.AddRoutes(at.Via.Resolve(answer.V4, answer.V6))
+	}
 }
 
 // written is what was left of pieces in flight, by an earlier run or before a pause.

@@ -158,9 +158,12 @@ func open(ctx context.Context, o Options) (*process, error) {
 		return nil, err
 	}
 	in.secure = o.Secure
-	where, err := o.Place.places(in.addrPort().Addr())
+	where, err := o.Place.places(in.addrPort())
 	if err != nil {
 		in.Close()
+		return nil, err
+	}
+	if err := in.listenMore(ctx, where.homed); err != nil {
 		return nil, err
 	}
 	var reportMu sync.Mutex

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"shoal/internal/bt/announce"
+	"shoal/internal/bt/multihome"
 	"shoal/internal/topology"
 )
 
@@ -15,6 +16,9 @@ import (
 type PlaceOptions struct {
 	TopologyFile     string
 	Datacenter, Rack string // of this host; "": by its address, from the file
+	// Addresses of this host on networks that not everybody is on, and, without a network, what everybody is to be told
+	// in place of what a tracker sees; port 0: the one that is listened on. None: from its interfaces and the file.
+	Addresses []multihome.Address
 }
 
 // maxTold bounds the addresses whose data centre trackers have named, and the ways.
@@ -23,7 +27,8 @@ const maxTold = 1 << 16
 // places is what a process knows of where hosts are: from its flags and its
 // file, and from trackers where those say nothing. It implements swarm.Places.
 type places struct {
-	file *topology.Map // nil: there is none
+	file  *topology.Map // nil: there is none
+	homed homed
 
 	mu    sync.Mutex
 	own   topology.Place
@@ -102,10 +107,14 @@ func (p *places) Way(a, b topology.Place) topology.Way {
 
 // places reads the file and finds out where this host is. listen is the address
 // that peers are told; not valid or unspecified: all of the host's count.
-func (o PlaceOptions) places(listen netip.Addr) (*places, error) {
+func (o PlaceOptions) places(listens netip.AddrPort) (*places, error) {
+	listen := listens.Addr()
 	p := &places{told: map[netip.Addr]string{}, ways: map[[2]string]byte{}}
+	var err error
+	if p.homed, err = homesOf(o.Addresses, listens); err != nil {
+		return nil, &ConfigError{"--address", err}
+	}
 	if o.TopologyFile != "" {
-		var err error
 		if p.file, err = LoadTopology(o.TopologyFile); err != nil {
 			return nil, err
 		}
@@ -140,7 +149,7 @@ func (o PlaceOptions) places(listen netip.Addr) (*places, error) {
 
 // LoadPlaces reads a topology file and tells where this host is by it.
 func LoadPlaces(o PlaceOptions) (*topology.Map, topology.Place, error) {
-	p, err := o.places(netip.Addr{})
+	p, err := o.places(netip.AddrPort{})
 	if err != nil {
 		return nil, topology.Place{}, err
 	}

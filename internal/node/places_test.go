@@ -46,7 +46,7 @@ func TestPlaceOfThisHost(t *testing.T) {
 		{PlaceOptions{Datacenter: "a b"}, "127.0.1.1", topology.Place{}, "use letters"},
 		{PlaceOptions{Datacenter: "a", Rack: "/"}, "127.0.1.1", topology.Place{}, "use letters"},
 	} {
-		got, err := c.o.places(netip.MustParseAddr(c.listen))
+		got, err := c.o.places(netip.AddrPortFrom(netip.MustParseAddr(c.listen), 1))
 		if c.err != "" {
 			var bad *ConfigError
 			if !errors.As(err, &bad) || !strings.Contains(err.Error(), c.err) {
@@ -120,7 +120,7 @@ func TestPlaceByTracker(t *testing.T) {
 		{PlaceOptions{Datacenter: "x"}, "sin1", topology.Place{Datacenter: "x"}},
 		{PlaceOptions{TopologyFile: file}, "iad1", topology.Place{Region: "us", Datacenter: "iad1"}},
 	} {
-		p, err := c.o.places(at("127.0.9.9"))
+		p, err := c.o.places(netip.MustParseAddrPort("127.0.9.9:1"))
 		must(t, err)
 		before := p.Own()
 		own, moved := p.learn(&announce.Response{Site: announce.Site{DC: c.dc, Epoch: 1}})
@@ -128,7 +128,7 @@ func TestPlaceByTracker(t *testing.T) {
 			t.Errorf("%+v told of %q: %+v (moved %v), want %+v", c.o, c.dc, own, moved, c.want)
 		}
 	}
-	p, err := PlaceOptions{TopologyFile: file}.places(at("127.0.1.1"))
+	p, err := PlaceOptions{TopologyFile: file}.places(netip.MustParseAddrPort("127.0.1.1:1"))
 	must(t, err)
 	r := announce.Response{Site: announce.Site{DC: "iad1", Epoch: 1, V4: []byte{127, 0, 9, 1, 0, 1}}}
 	for addr, dc := range map[string]string{"127.0.9.2:1": "fra1", "127.0.9.3:1": "\x00", "127.0.2.7:1": "fra1"} {
@@ -213,7 +213,7 @@ func TestWayByTracker(t *testing.T) {
 	must(t, err)
 	answer := announce.Response{Site: announce.Site{DC: "ams1", Epoch: 1, Names: []string{"fra1", "iad1"}}}
 	answer.Site.SetWays(func(a, b string) byte { return map[string]byte{"fra1iad1": 2, "fra1ams1": 0, "iad1ams1": 1}[a+b] })
-	with, err := PlaceOptions{}.places(netip.Addr{})
+	with, err := PlaceOptions{}.places(netip.AddrPort{})
 	must(t, err)
 	with.learn(&answer)
 	for _, c := range []struct {

@@ -25,7 +25,7 @@ type Secure interface {
 // dial opens a connection to a peer, from the address that we listen on.
 func (p *process) dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	d := net.Dialer{Timeout: dialLimit, Control: dialMark(p.DSCP)}
-	if a := p.local(); a.IsValid() && a.Is4() == to.Addr().Unmap().Is4() {
+	if a := p.source(to.Addr().Unmap()); a.IsValid() && a.Is4() == to.Addr().Unmap().Is4() {
 		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(a, 0))
 	}
 	c, err := d.DialContext(ctx, "tcp", to.String())

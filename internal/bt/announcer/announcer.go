@@ -19,6 +19,7 @@ import (
 
 	"shoal/internal/bt/announce"
 	"shoal/internal/bt/metainfo"
+	"shoal/internal/bt/multihome"
 )
 
 // maxTrackers bounds how many trackers of a metafile are used; more is a mistake or an attack.
@@ -60,6 +61,11 @@ type Options struct {
 	// Ledger, if not nil, is what trackers of shoal are told: those that have told something for Site. Called from
 	// several goroutines.
 	Ledger func() announce.Ledger
+	// Claims are the addresses by which everybody is to be told of us, one of IPv4 and one of IPv6 at most, where
+	// trackers would not see them or another port is forwarded to ours. Trackers may not believe them.
+	Claims []netip.AddrPort
+	// Homes, if not nil, are our further addresses, for trackers of shoal. Called from several goroutines.
+	Homes func() multihome.Homes
 }
 
 // Announcer announces one release to its trackers. Its methods may be called from any goroutine.

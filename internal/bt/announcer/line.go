@@ -122,6 +122,19 @@ func (l *line) request() announce.Request {
 		Key: l.o.Key, HasKey: true, NumWant: l.o.NumWant,
 		Shoal: l.o.Site != nil,
 	}
+	for _, claim := range l.o.Claims {
+		if r.Port = claim.Port(); claim.Addr().Is4() {
+			r.V4 = claim
+		} else {
+			r.V6 = claim
+		}
+		r.IP = claim.Addr()
+	}
+	if l.o.Homes != nil && r.Shoal {
+		if told := l.o.Homes(); len(told.Addresses) > 0 {
+			r.Homes = &told
+		}
+	}
 	if r.NumWant <= 0 {
 		r.NumWant = -1
 	}
@@ -138,7 +151,10 @@ func (l *line) request() announce.Request {
 // address fills in what depends on the tracker. mu is held.
 func (l *line) address(r *announce.Request, t *tracker) {
 	r.TrackerID = t.id
-	r.Shoal = r.Shoal && l.rota.leads(t) // each of several would name other members of our data centre
+	r.Shoal = r.Shoal && l.rota.leads(t)   // each of several would name other members of our data centre
+	if !r.Shoal || t.greeted && !t.shoal { // a stranger need not know our networks
+		r.Homes = nil
+	}
 	if !t.shoal {
 		r.Ledger = nil
 	}

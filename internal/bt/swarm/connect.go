@@ -51,8 +51,8 @@ func (s *state) connect() {
 			continue
 		}
 		s.conn.dialing++
-		hash := s.swarmFor(fails)
-		s.t.wg.Go(func() { s.t.dial(s.ctx, addr, hash) })
+		hash, via := s.swarmFor(fails), s.conn.book.Via(addr)
+		s.t.wg.Go(func() { s.t.dial(s.ctx, addr, via, hash) })
 	}
 }
 
@@ -83,9 +83,9 @@ func (t *Torrent) handshake(hash metainfo.InfoHash) wire.Handshake {
 	return wire.NewHandshake([20]byte(hash), t.o.PeerID, caps)
 }
 
-// dial runs in a goroutine of its own and ends with one event.
-func (t *Torrent) dial(ctx context.Context, addr netip.AddrPort, hash metainfo.InfoHash) {
-	nc, hs, err := t.greet(ctx, addr, hash)
+// dial runs in a goroutine of its own and ends with one event. via is where to try first, if valid.
+func (t *Torrent) dial(ctx context.Context, addr, via netip.AddrPort, hash metainfo.InfoHash) {
+	nc, hs, err := t.greetVia(ctx, addr, via, hash)
 	if err != nil {
 		t.post(dialFailed{addr, err})
 		return
@@ -95,8 +95,8 @@ func (t *Torrent) dial(ctx context.Context, addr netip.AddrPort, hash metainfo.I
 	}
 }
 
-func (t *Torrent) greet(ctx context.Context, addr netip.AddrPort, hash metainfo.InfoHash) (net.Conn, wire.Handshake, error) {
-	dctx, cancel := context.WithTimeout(ctx, dialTimeout)
+func (t *Torrent) greet(ctx context.Context, limit time.Duration, addr netip.AddrPort, hash metainfo.InfoHash) (net.Conn, wire.Handshake, error) {
+	dctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	nc, err := t.o.Dial(dctx, addr)
 	if err != nil {
@@ -213,7 +213,7 @@ func (e connected) apply(s *state) {
 	p := s.newPeer(e)
 	s.peers[p] = struct{}{}
 	s.conn.ids[p.id] = p
-	s.o.Log.Debug("peer connected", "peer", e.addr, "outgoing", e.outgoing, "shoal", p.shoal)
+	s.o.Log.Debug("peer connected", "peer", e.addr, "at", e.nc.RemoteAddr(), "outgoing", e.outgoing, "shoal", p.shoal)
 	s.arrived(p, e.nc)
 	s.sayFirst(p, e.hs)
 	t := s.t

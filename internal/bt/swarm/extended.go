@@ -35,11 +35,7 @@ func (l *link) parseExtended(payload []byte) (event, error) {
 		if err != nil || !l.t.o.gossips() {
 			return nil, err
 		}
-		addrs := make([]netip.AddrPort, 0, len(x.Added))
-		for _, a := range x.Added {
-			addrs = append(addrs, a.Addr)
-		}
-		return foundPeers{addrs, false}, nil
+		return gossiped(x), nil
 	case ourMetadata:
 		m, err := wire.ParseMetadata(body)
 		if err != nil || m.Type != wire.MetadataRequest {
@@ -118,6 +114,7 @@ func (e extHandshake) apply(s *state) {
 	if e.h.P != 0 && !p.outgoing {
 		p.listen = netip.AddrPortFrom(p.link.addr.Addr().Unmap(), e.h.P)
 	}
+	s.identify(p)
 	if p.shoal {
 		p.unit = min(maxLarge, max(e.h.Shoal.MaxRequest, 16<<10))
 	}
@@ -141,6 +138,9 @@ func (s *state) sayExtended(p *peer) {
 		h.Shoal = wire.ShoalCaps{
 			Version: wire.ShoalVersion, MaxRequest: maxLarge, Reveal: s.want.All(),
 			Source: s.source != nil, DC: s.conn.place.Datacenter, Net: s.conn.place.Rack,
+		}
+		if homes := s.o.Places.Homes(); len(homes) > 0 {
+			h.Shoal.Nets, h.Shoal.Self = homes, s.conn.self
 		}
 	}
 	if s.o.gossips() {
@@ -181,15 +181,15 @@ func (s *state) sharePeers(p *peer) {
 		return
 	}
 	var x wire.Pex
-	now := map[netip.AddrPort]uint8{}
+	now := map[netip.AddrPort]*peer{}
 	for q := range s.peers {
 		if q != p && q.listen.IsValid() && len(now) < wire.MaxPex/2 {
-			now[q.listen] = q.pexFlags()
+			now[q.listen] = q
 		}
 	}
-	for a, flags := range now {
+	for a, q := range now {
 		if !p.told[a] {
-			x.Added = append(x.Added, wire.PexPeer{Addr: a, Flags: flags})
+			x.Added = append(x.Added, wire.PexPeer{Addr: a, Flags: q.pexFlags(), Via: between(p, q)})
 		}
 	}
 	for a := range p.told {

@@ -182,6 +182,7 @@ func (e named) apply(s *state) {
 	im := &s.imports
 	if e.self.IsValid() {
 		im.self = e.self
+		s.known(e.self)
 	}
 	was := im.named
 	im.named = make(map[netip.AddrPort]bool, min(len(e.members), maxMembers))

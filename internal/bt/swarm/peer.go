@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"shoal/internal/bt/bitfield"
@@ -103,7 +104,7 @@ func (p *peer) answersAt(at netip.AddrPort) {
 	switch {
 	case !p.listen.IsValid():
 		p.listen = at
-	case p.listen != at && len(p.also) < maxAlso:
+	case p.listen != at && len(p.also) < maxAlso && !slices.Contains(p.also, at):
 		p.also = append(p.also, at)
 	}
 }

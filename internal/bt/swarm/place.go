@@ -6,11 +6,12 @@ import (
 	"slices"
 	"time"
 
+	"shoal/internal/bt/multihome"
 	"shoal/internal/topology"
 )
 
 // Places tells where hosts are, as far as that is known at the moment: it may
-// learn more while a torrent runs. Both methods may be called at any time.
+// learn more while a torrent runs. All methods may be called at any time.
 type Places interface {
 	// Own is our own place.
 	Own() topology.Place
@@ -20,6 +21,8 @@ type Places interface {
 	// Way is how dear it is to bring a byte from one data centre to another, in
 	// either direction.
 	Way(a, b topology.Place) topology.Way
+	// Homes are our addresses on networks of our own place that not everybody is on.
+	Homes() []multihome.Address
 }
 
 // nowhere is what is known without Places: nothing.
@@ -27,6 +30,7 @@ type nowhere struct{}
 
 func (nowhere) Own() topology.Place                                  { return topology.Place{} }
 func (nowhere) Of(_ netip.Addr, _ topology.Place) (p topology.Place) { return p }
+func (nowhere) Homes() []multihome.Address                           { return nil }
 func (nowhere) Way(_, _ topology.Place) (w topology.Way)             { return w }
 
 // maxPlaces bounds the sums by place: peers can claim any.

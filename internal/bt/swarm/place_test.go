@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"shoal/internal/bt/multihome"
 	"shoal/internal/bt/rate"
 	"shoal/internal/bt/wire"
 	"shoal/internal/topology"
@@ -15,9 +16,10 @@ import (
 
 // heard is a Places that notes what peers say of themselves.
 type heard struct {
-	mu   sync.Mutex
-	own  topology.Place
-	said map[topology.Place]bool
+	mu    sync.Mutex
+	own   topology.Place
+	said  map[topology.Place]bool
+	homes []multihome.Address
 }
 
 func (h *heard) Own() topology.Place {
@@ -38,6 +40,8 @@ func (h *heard) Of(_ netip.Addr, said topology.Place) topology.Place {
 	h.said[said] = true
 	return said
 }
+
+func (h *heard) Homes() []multihome.Address { return h.homes }
 
 func (h *heard) Way(_, _ topology.Place) (w topology.Way) { return w }
 
@@ -117,7 +121,7 @@ func TestDialsNobodyTwice(t *testing.T) {
 	p := s.meet(t)
 	p.link.addr = netip.AddrPortFrom(there.Addr(), 43026)
 	extHandshake{p, wire.ExtHandshake{P: there.Port()}}.apply(s)
-	foundPeers{[]netip.AddrPort{there}, true}.apply(s)
+	foundPeers{addrs: []netip.AddrPort{there}, named: true}.apply(s)
 	if s.conn.dialing != 0 {
 		t.Error("dials a peer that is connected")
 	}

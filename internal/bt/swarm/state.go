@@ -77,6 +77,7 @@ type connecting struct {
 	others  int // see countOthers
 	ids     map[[20]byte]*peer
 	place   topology.Place // our own, as peers are told it
+	self    netip.AddrPort // where everybody is told to connect to us, by a tracker
 }
 
 // totals outlive the connections they come from.
@@ -301,13 +302,15 @@ func (b batch) apply(s *state) {
 // foundPeers occurs when a tracker, a peer or the user names addresses.
 type foundPeers struct {
 	addrs []netip.AddrPort
-	named bool // not by a peer
+	named bool                              // not by a peer
+	via   map[netip.AddrPort]netip.AddrPort // where to dial some of them
 }
 
 func (e foundPeers) apply(s *state) {
 	for _, a := range e.addrs {
 		s.conn.book.Add(a, e.named)
 	}
+	s.routes(e.via, e.named)
 	s.lookAround(e.addrs)
 	s.connect()
 }

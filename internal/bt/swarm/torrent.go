@@ -208,7 +208,7 @@ func (t *Torrent) drop() {
 }
 
 // AddPeers tells of addresses that may have the content.
-func (t *Torrent) AddPeers(addrs []netip.AddrPort) { t.post(foundPeers{addrs, true}) }
+func (t *Torrent) AddPeers(addrs []netip.AddrPort) { t.post(foundPeers{addrs: addrs, named: true}) }
 
 // Accept takes over an incoming connection whose handshake has been read and
 // found to be for this torrent; the answer is still owed.

@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"shoal/internal/bt/multihome"
 )
 
 func fullHandshake() ExtHandshake {
@@ -51,7 +53,7 @@ func TestExtHandshakeOfOthers(t *testing.T) {
 		"11:ut_metadatai2e6:ut_pexi1ee13:metadata_sizei31235e4:reqqi500e1:v18:libtorrent/2.0.8.06:yourip4:\x7f\x00\x00\x01e"
 	h, err := ParseExtHandshake([]byte(lt))
 	if err != nil || h.M["ut_pex"] != 1 || h.M["ut_holepunch"] != 4 || h.MetadataSize != 31235 || h.Reqq != 500 ||
-		h.V != "libtorrent/2.0.8.0" || h.YourIP != netip.MustParseAddr("127.0.0.1") || h.Shoal != (ShoalCaps{}) {
+		h.V != "libtorrent/2.0.8.0" || h.YourIP != netip.MustParseAddr("127.0.0.1") || !reflect.DeepEqual(h.Shoal, ShoalCaps{}) {
 		t.Errorf("got %+v, %v", h, err)
 	}
 	h, err = ParseExtHandshake([]byte("d1:md11:LT_metadatai1e7:\xc2\xb5T_PEXi2ee1:pi6881e1:v13:\xc2\xb5Torrent 1.2e"))
@@ -153,6 +155,10 @@ func TestPex(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(got, p) {
 		t.Errorf("came back as %+v, %v", got, err)
 	}
+	p.Added[1].Via, p.Added[2].Via = netip.MustParseAddrPort("10.0.0.1:2"), netip.MustParseAddrPort("[fd00::1]:3") // the second of one family, the first of the other
+	if got, err := ParsePex(p.Encode()); err != nil || !reflect.DeepEqual(got, p) {
+		t.Errorf("with other addresses it came back as %+v, %v", got, err)
+	}
 	want := "d5:added6:\x01\x02\x03\x04\x01\x027:added.f1:\x126:added60:8:added6.f0:7:dropped0:8:dropped60:e"
 	if got := string(Pex{Added: p.Added[:1]}.Encode()); got != want {
 		t.Errorf("got %q, want %q", got, want)
@@ -189,5 +195,30 @@ func TestDontHave(t *testing.T) {
 	}
 	if _, err := ParseDontHave([]byte{1}); !errors.Is(err, ErrMalformed) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestShoalNets: what a multi-homed host says of itself comes back; what makes no sense in it is left out.
+func TestShoalNets(t *testing.T) {
+	at := netip.MustParseAddrPort
+	h := ExtHandshake{Shoal: ShoalCaps{Version: 1, Self: at("203.0.113.1:7001"),
+		Nets: []multihome.Address{{Net: "storage", At: at("10.0.0.1:1")}, {Net: "mgmt", At: at("[fd00::1]:2")}}}}
+	got, err := ParseExtHandshake(h.Encode())
+	if err != nil || !reflect.DeepEqual(got.Shoal, h.Shoal) {
+		t.Errorf("came back as %+v, %v", got, err)
+	}
+	one := "1:n6:\x0a\x00\x00\x01\x00\x01"
+	for nets, want := range map[string]int{
+		"l" + strings.Repeat(one, multihome.MaxAddresses+3) + "e": multihome.MaxAddresses,
+		"l" + one + "1:ne":                               1,
+		"l1:n6:\x0a\x00\x00\x01\x00\x00" + one + "e":     1, // port 0
+		"l1:n6:\x00\x00\x00\x00\x00\x01" + "0:6:aaaaaae": 0,
+		"l64:" + strings.Repeat("x", 64) + "6:aaaaaae":   0,
+		"3:abc": 0,
+	} {
+		h, err := ParseExtHandshake([]byte("d5:shoald4:nets" + nets + "4:self3:abc1:vi1eee"))
+		if err != nil || len(h.Shoal.Nets) != want || h.Shoal.Self.IsValid() || h.Shoal.Version != 1 {
+			t.Errorf("%.60q: %+v, %v", nets, h.Shoal, err)
+		}
 	}
 }

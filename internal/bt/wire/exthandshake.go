@@ -7,6 +7,7 @@ import (
 
 	"shoal/internal/bt/bencode"
 	"shoal/internal/bt/metainfo"
+	"shoal/internal/bt/multihome"
 )
 
 // ExtHandshakeID is the extended id of the ext handshake.
@@ -136,8 +137,21 @@ func (c ShoalCaps) encode(e *bencode.Encoder) {
 	textField(e, "dc", c.DC)
 	intField(e, "maxreq", c.MaxRequest)
 	textField(e, "net", c.Net)
+	if len(c.Nets) > 0 {
+		e.Key("nets")
+		e.List()
+		for _, a := range c.Nets {
+			e.Bytes([]byte(a.Net))
+			e.Bytes(multihome.Compact(a.At))
+		}
+		e.End()
+	}
 	if c.Reveal {
 		intField(e, "reveal", 1)
+	}
+	if c.Self.IsValid() {
+		e.Key("self")
+		e.Bytes(multihome.Compact(c.Self))
 	}
 	if c.Source {
 		intField(e, "source", 1)
@@ -157,6 +171,11 @@ func parseShoalCaps(v bencode.Value) ShoalCaps {
 			c.MaxRequest = bounded(f, 1<<31-1)
 		case "net":
 			c.Net = text(f, MaxPlace)
+		case "nets":
+			c.Nets = parseNets(f)
+		case "self":
+			b, _ := f.Bytes()
+			c.Self = multihome.Endpoint(b)
 		case "reveal":
 			n, _ := f.Int()
 			c.Reveal = n > 0
@@ -171,4 +190,24 @@ func parseShoalCaps(v bencode.Value) ShoalCaps {
 		return ShoalCaps{}
 	}
 	return c
+}
+
+// parseNets reads names and compact endpoints in turn, those that make sense.
+func parseNets(v bencode.Value) (out []multihome.Address) {
+	var net string
+	n := 0
+	for item := range v.List() {
+		b, _ := item.Bytes()
+		if n++; n%2 == 1 {
+			net = string(b[:min(len(b), multihome.MaxName+1)])
+			continue
+		}
+		if at := multihome.Endpoint(b); at.IsValid() && multihome.IsName(net) {
+			out = append(out, multihome.Address{Net: net, At: at})
+		}
+		if n == 2*multihome.MaxAddresses {
+			break
+		}
+	}
+	return out
 }

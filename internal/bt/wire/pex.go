@@ -3,8 +3,10 @@ package wire
 import (
 	"encoding/binary"
 	"net/netip"
+	"strings"
 
 	"shoal/internal/bt/bencode"
+	"shoal/internal/bt/multihome"
 )
 
 // ExtPex is the name of the BEP 11 extension: peers tell of peers.
@@ -26,7 +28,8 @@ const (
 // PexPeer is a contact in a peer exchange.
 type PexPeer struct {
 	Addr  netip.AddrPort
-	Flags uint8 // of added peers only
+	Flags uint8          // of added peers only
+	Via   netip.AddrPort // of added peers only, between shoal peers: where to connect to it; the zero value: at Addr
 }
 
 // Pex is a peer exchange message. Addresses are hearsay: bound what is done with them.
@@ -38,6 +41,7 @@ type Pex struct {
 func (p Pex) Encode() []byte {
 	added4, flags4, added6, flags6 := compact(p.Added)
 	dropped4, _, dropped6, _ := compact(p.Dropped)
+	via := p.via()
 	var e bencode.Encoder
 	e.Dict()
 	for _, f := range []struct {
@@ -45,13 +49,32 @@ func (p Pex) Encode() []byte {
 		value []byte
 	}{
 		{"added", added4}, {"added.f", flags4}, {"added6", added6}, {"added6.f", flags6},
-		{"dropped", dropped4}, {"dropped6", dropped6},
+		{"dropped", dropped4}, {"dropped6", dropped6}, {"via", via.V4}, {"via6", via.V6},
 	} {
+		if f.value == nil && strings.HasPrefix(f.key, "via") {
+			continue
+		}
 		e.Key(f.key)
 		e.Bytes(f.value)
 	}
 	e.End()
 	return finish(&e)
+}
+
+// via is the other addresses of the peers that are added.
+func (p Pex) via() (via multihome.Via) {
+	var n [2]int // of the peers so far, by family
+	for _, a := range p.Added[:min(len(p.Added), MaxPex)] {
+		family := 0
+		if a.Addr.Addr().Unmap().Is6() {
+			family = 1
+		}
+		if a.Via.IsValid() {
+			via.Add(n[family], family == 1, a.Via)
+		}
+		n[family]++
+	}
+	return via
 }
 
 // compact splits up to MaxPex peers into the compact forms of both families.
@@ -79,7 +102,7 @@ func ParsePex(body []byte) (Pex, error) {
 	f := map[string][]byte{}
 	for key, v := range root.Dict() {
 		switch k := string(key); k {
-		case "added", "added.f", "added6", "added6.f", "dropped", "dropped6":
+		case "added", "added.f", "added6", "added6.f", "dropped", "dropped6", "via", "via6":
 			f[k], _ = v.Bytes()
 		}
 	}
@@ -89,6 +112,10 @@ func ParsePex(body []byte) (Pex, error) {
 	var p Pex
 	p.Added = contacts(p.Added, f["added"], f["added.f"], 4)
 	p.Added = contacts(p.Added, f["added6"], f["added6.f"], 16)
+	via := (&multihome.Via{V4: f["via"], V6: f["via6"]}).Resolve(f["added"], f["added6"])
+	for i := range p.Added {
+		p.Added[i].Via = via[p.Added[i].Addr]
+	}
 	p.Dropped = contacts(p.Dropped, f["dropped"], nil, 4)
 	p.Dropped = contacts(p.Dropped, f["dropped6"], nil, 16)
 	return p, nil

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"shoal/internal/bt/multihome"
 )
 
 // ExtShoal is the name of shoal's own extension in the m dictionary; the ext
@@ -34,7 +36,11 @@ type ShoalCaps struct {
 	Reveal     bool   // it understands directed first copy
 	Source     bool   // it hands out the first copy now: it has more pieces than it shows
 	DC         string // data centre, at most MaxPlace bytes; a hint, "" if unknown
-	Net        string // network name inside the data centre, at most MaxPlace bytes; a hint
+	Net        string // its rack inside the data centre, at most MaxPlace bytes; a hint
+
+	// Where everybody is told to connect to the sender, if it has several addresses and knows; a hint.
+	Self netip.AddrPort
+	Nets []multihome.Address // where it takes connections on networks of its data centre; hints
 }
 
 // MaxPlace bounds the names of places in ShoalCaps.

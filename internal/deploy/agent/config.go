@@ -30,6 +30,7 @@ type Config struct {
 	Down       Rate              `yaml:"down"`
 	Limits     map[string]string `yaml:"limits"` // as the flags of the same names: up, down-wan, up-link:atlantic, ...
 	Topology   string            `yaml:"topology"`
+	Addresses  []string          `yaml:"addresses"` // as the flag --address
 
 	Keys           []string `yaml:"keys"` // minisign public keys, one of which has to have signed a release; none: nobody has to
 	AllowDowngrade bool     `yaml:"allow_downgrade"`

@@ -138,6 +138,9 @@ func (f *agentFlags) adopt(c *agent.Config, flags *pflag.FlagSet) {
 	f.place.TopologyFile = cmp.Or(f.place.TopologyFile, c.Topology)
 	f.place.Datacenter = cmp.Or(f.place.Datacenter, c.Datacenter)
 	f.place.Rack = cmp.Or(f.place.Rack, c.Rack)
+	if len(f.addresses) == 0 {
+		f.addresses = c.Addresses
+	}
 	for name, text := range c.Limits {
 		if to := f.limits[name]; to == nil {
 			f.more = append(f.more, name+"="+text)

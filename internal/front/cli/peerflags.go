@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"shoal/internal/bt/limit"
+	"shoal/internal/bt/multihome"
 	"shoal/internal/bt/peertls"
 	"shoal/internal/bt/storage"
 	"shoal/internal/node"
@@ -30,6 +31,7 @@ type peerFlags struct {
 	yield          bool
 	peers          int
 	place          node.PlaceOptions
+	addresses      []string
 	control        string
 	tls            struct{ cert, key, ca string }
 }
@@ -66,6 +68,8 @@ func (f *peerFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.tls.ca, "tls-ca", "", "PEM file with the CAs that sign the certificates of peers and https trackers")
 	flags.StringVar(&f.place.TopologyFile, "topology", "", "YAML file with the data centres, racks and links")
 	flags.StringVar(&f.place.Datacenter, "datacenter", "", "data centre of this host (default: by its address, from --topology)")
+	flags.StringArrayVar(&f.addresses, "address", nil, "another address of this host: NETWORK=IP[:PORT] for hosts of its data centre on that network, "+
+		"IP[:PORT] for everybody, as behind address translation (repeat; default: by its interfaces, from --topology)")
 	flags.StringVar(&f.place.Rack, "rack", "", "rack of this host (default: the same)")
 }
 
@@ -73,6 +77,9 @@ func (f *peerFlags) add(flags *pflag.FlagSet) {
 func (f *peerFlags) options(s *shell) (node.Options, error) {
 	o := node.Options{Listen: f.listen, MaxPeers: f.peers, Ramp: f.ramp, Background: f.background, Yield: f.yield, Place: f.place, Log: s.log}
 	var err error
+	if o.Place.Addresses, err = parseAddresses(f.addresses); err != nil {
+		return o, err
+	}
 	if o.Limits, err = f.changes(); err != nil {
 		return o, err
 	}
@@ -152,6 +159,20 @@ func (f *peerFlags) changes() (out []limit.Change, err error) {
 			return nil, usagef("", "--limit: %w", err)
 		}
 		out = append(out, c)
+	}
+	return out, nil
+}
+
+func parseAddresses(texts []string) (out []multihome.Address, err error) {
+	for _, text := range texts {
+		a, err := multihome.Parse(text)
+		if err != nil {
+			return nil, usagef("write for example storage=10.0.0.5 or 203.0.113.7:7001", "--address: %w", err)
+		}
+		out = append(out, a)
+	}
+	if err := multihome.Check(out); err != nil {
+		return nil, usagef("", "--address: %w", err)
 	}
 	return out, nil
 }

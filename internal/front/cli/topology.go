@@ -94,6 +94,13 @@ type datacenterDoc struct {
 	CIDRs  []string            `json:"cidrs"`
 	Racks  map[string][]string `json:"racks,omitempty"`
 	Uplink int64               `json:"uplink"`
+	// Networks on which its hosts reach each other, beside the address that everybody is told; the preferred one first.
+	Networks []networkDoc `json:"networks,omitempty"`
+}
+
+type networkDoc struct {
+	Name  string   `json:"name"`
+	CIDRs []string `json:"cidrs"`
 }
 
 type linkDoc struct {
@@ -125,6 +132,9 @@ func describeTopology(m *topology.Map, here topology.Place, now time.Time) topol
 				d.Racks = map[string][]string{}
 			}
 			d.Racks[r.Name] = texts(r.CIDRs)
+		}
+		for _, n := range dc.Networks {
+			d.Networks = append(d.Networks, networkDoc{n.Name, texts(n.CIDRs)})
 		}
 		doc.Datacenters = append(doc.Datacenters, d)
 	}
@@ -175,6 +185,7 @@ func (d topologyDoc) text() string {
 	}
 	w.Flush()
 	b.WriteString("\n")
+	d.networks(&b)
 	w = tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "LINK\tBETWEEN\tCAPACITY\tLIMIT NOW\tUNTIL\tBUDGET\tCOST\tLIMIT")
 	for _, l := range d.Links {
@@ -191,6 +202,21 @@ func (d topologyDoc) text() string {
 		b.WriteString("\n")
 	}
 	return b.String()
+}
+
+// networks are those of all data centres that have any.
+func (d topologyDoc) networks(b *strings.Builder) {
+	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	head := "NETWORK\tOF\tADDRESSES\n"
+	for _, dc := range d.Datacenters {
+		for _, n := range dc.Networks {
+			fmt.Fprintf(w, "%s%s\t%s\t%s\n", head, n.Name, dc.Name, strings.Join(n.CIDRs, " "))
+			head = ""
+		}
+	}
+	if w.Flush(); head == "" {
+		b.WriteString("\n")
+	}
 }
 
 func (l linkDoc) row(w *tabwriter.Writer, name, between string) {

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"shoal/internal/bt/multihome"
 	"shoal/internal/bt/swarm"
 	"shoal/internal/bt/wire"
 	"shoal/internal/simnet"
@@ -53,6 +54,9 @@ func (h *host) Own() topology.Place { return h.place }
 
 // Of is swarm.Places': a host believes what peers say of themselves.
 func (h *host) Of(_ netip.Addr, said topology.Place) topology.Place { return said }
+
+// Homes is swarm.Places': a host has one address.
+func (h *host) Homes() []multihome.Address { return nil }
 
 // Way is swarm.Places'.
 func (h *host) Way(a, b topology.Place) (w topology.Way) {

@@ -19,6 +19,7 @@ const (
 
 type entry struct {
 	addr   netip.AddrPort
+	via    netip.AddrPort // where to dial it first; the zero value: nowhere else
 	fails  int
 	next   time.Time // not before
 	inUse  bool      // being dialled, or connected
@@ -29,7 +30,8 @@ type entry struct {
 // Book holds known addresses.
 type Book struct {
 	known  map[netip.AddrPort]*entry
-	list   []*entry // of known, for random picks
+	list   []*entry                          // of known, for random picks
+	vias   map[netip.AddrPort]netip.AddrPort // of known that have one, by it
 	banned map[netip.Addr]bool
 	self   map[netip.AddrPort]bool
 	rng    *rand.Rand
@@ -38,7 +40,7 @@ type Book struct {
 // NewBook returns an empty book; seed drives its random choices.
 func NewBook(seed uint64) *Book {
 	return &Book{
-		known: map[netip.AddrPort]*entry{}, banned: map[netip.Addr]bool{}, self: map[netip.AddrPort]bool{},
+		known: map[netip.AddrPort]*entry{}, vias: map[netip.AddrPort]netip.AddrPort{}, banned: map[netip.Addr]bool{}, self: map[netip.AddrPort]bool{},
 		rng: rand.New(rand.NewPCG(seed, 1)),
 	}
 }
@@ -53,12 +55,40 @@ func (b *Book) Add(a netip.AddrPort, named bool) {
 		return
 	}
 	if !a.IsValid() || a.Port() == 0 || a.Addr().IsUnspecified() || a.Addr().IsMulticast() ||
-		b.banned[a.Addr()] || b.self[a] || len(b.list) >= MaxKnown {
+		b.banned[a.Addr()] || b.self[a] || b.vias[a].IsValid() || len(b.list) >= MaxKnown {
 		return
 	}
 	e := &entry{addr: a, named: named, listAt: len(b.list)}
 	b.known[a] = e
 	b.list = append(b.list, e)
+}
+
+// Route learns that who is known by an address should be dialled at another one, in place of what was said before; the
+// zero value: at its own. named is Add's. It is the address of one host: nobody is dialled at it for itself.
+func (b *Book) Route(a, via netip.AddrPort, named bool) {
+	if via.IsValid() {
+		b.Add(a, named)
+	}
+	e := b.known[a]
+	if e == nil || e.via == via || via == a || b.self[via] || b.banned[via.Addr()] || b.vias[via].IsValid() {
+		return
+	}
+	delete(b.vias, e.via)
+	if e.via = via; !via.IsValid() {
+		return
+	}
+	if other := b.known[via]; other != nil && !other.inUse {
+		b.remove(via)
+	}
+	b.vias[via] = a
+}
+
+// Via is where to dial an address first; the zero value: nowhere else.
+func (b *Book) Via(a netip.AddrPort) (via netip.AddrPort) {
+	if e := b.known[a]; e != nil {
+		via = e.via
+	}
+	return via
 }
 
 // Len is how many addresses are known.
@@ -117,8 +147,8 @@ func (b *Book) Self(a netip.AddrPort) {
 func (b *Book) Ban(ip netip.Addr) {
 	ip = ip.Unmap()
 	b.banned[ip] = true
-	for a := range b.known {
-		if a.Addr() == ip {
+	for a, e := range b.known {
+		if a.Addr() == ip || e.via.Addr() == ip {
 			b.remove(a)
 		}
 	}
@@ -132,6 +162,7 @@ func (b *Book) remove(a netip.AddrPort) {
 	if e == nil {
 		return
 	}
+	delete(b.vias, e.via)
 	last := b.list[len(b.list)-1]
 	b.list[e.listAt] = last
 	last.listAt = e.listAt

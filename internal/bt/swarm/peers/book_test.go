@@ -97,3 +97,42 @@ func TestBookNamed(t *testing.T) {
 		}
 	}
 }
+
+// TestRoute: a host is one entry, wherever it is dialled first.
+func TestRoute(t *testing.T) {
+	now := time.Unix(0, 0)
+	plain, storage, other := netip.MustParseAddrPort("203.0.113.1:6881"), netip.MustParseAddrPort("10.0.0.1:6881"), netip.MustParseAddrPort("203.0.113.2:6881")
+	b := NewBook(1)
+	b.Add(storage, true) // a stock peer has told of it
+	b.Route(plain, storage, true)
+	b.Add(storage, true)
+	if b.Len() != 1 || b.Via(plain) != storage {
+		t.Fatalf("%d entries, by %v; want one by %v", b.Len(), b.Via(plain), storage)
+	}
+	b.Route(other, storage, true) // it is somebody's already
+	if b.Via(other).IsValid() || b.Len() != 2 {
+		t.Errorf("two hosts at one address: %v", b.Via(other))
+	}
+	for range 2 {
+		if a, _, ok := b.Next(now, anyone); !ok || a == storage {
+			t.Errorf("Next gave %v, %v", a, ok)
+		}
+	}
+	b.Route(plain, netip.AddrPort{}, true)
+	b.Route(plain, plain, true)
+	if b.Via(plain).IsValid() {
+		t.Errorf("still dialled at %v", b.Via(plain))
+	}
+	b.Route(other, storage, true)
+	if b.Via(other) != storage {
+		t.Error("an address that was given up cannot be another host's")
+	}
+	b.Ban(storage.Addr())
+	if b.Len() != 1 || b.Via(other).IsValid() {
+		t.Error("a host is dialled though one of its addresses is banned")
+	}
+	b.Ban(plain.Addr())
+	if len(b.vias) != 0 {
+		t.Errorf("remembers %v", b.vias)
+	}
+}

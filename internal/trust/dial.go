@@ -95,7 +95,7 @@ func (a Anchor) verify(s tls.ConnectionState, now time.Time) error {
 			now.UTC().Format(time.RFC3339), bad.Cert.NotBefore.Format(time.RFC3339), bad.Cert.NotAfter.Format(time.RFC3339), err)
 	}
 	if err != nil {
-		return fmt.Errorf("the server at %s is not one of this fleet, as far as its certificate tells: %w", s.ServerName, err)
+		return fmt.Errorf("who answers there is no server of this fleet, as far as its certificate and our --ca tell: %w", err)
 	}
 	return nil
 }

@@ -202,7 +202,7 @@ func (s *shell) agent(ctx context.Context, o node.AgentOptions) error {
 	case stoppedBySignal(ctx):
 		return nil
 	case errors.Is(err, node.ErrNoToken):
-		return coded{err, CodeUsage, "`shoal tokens create --role joiner --host " + o.Config.Host + "` makes one; give it by --token-file or $" + envToken}
+		return coded{err, CodeUsage, "`shoal tokens create --role joiner --host " + o.Config.Host + "` makes one; give it by a --token-file that is there, or $" + envToken}
 	}
 	return err
 }

@@ -104,8 +104,11 @@ func TestSeveral(t *testing.T) {
 		} {
 			time.Sleep(time.Until(begin.Add(c.at)))
 			synctest.Wait()
-			if a, b := p.Reached(plain), p.Reached(near); a != c.plain || b != c.near || p.Count() != c.unreachable || len(p.Deaf(plain.Swarm)) != c.unreachable || len(p.peers) != c.known {
-				t.Errorf("after %v: %q and %q, %d unreachable, %d known", c.at, a, b, p.Count(), len(p.peers))
+			p.mu.Lock()
+			known := len(p.peers)
+			p.mu.Unlock()
+			if a, b := p.Reached(plain), p.Reached(near); a != c.plain || b != c.near || p.Count() != c.unreachable || len(p.Deaf(plain.Swarm)) != c.unreachable || known != c.known {
+				t.Errorf("after %v: %q and %q, %d unreachable, %d known", c.at, a, b, p.Count(), known)
 			}
 		}
 		cancel()

@@ -37,18 +37,27 @@ func (s *state) countOthers() {
 }
 
 // thin ends the connection to one of our neighbours when there are too many: both ends
-// of each know its priority alike (BEP 40), so what is left is a random graph.
+// of each know its priority alike (BEP 40), so what is left is a random graph. One over
+// which something is on its way stays: its other end would look for another neighbour,
+// whom it drives out in turn, and each time a piece breaks.
 func (s *state) thin() {
 	var worst *peer
 	n := 0
 	for p := range s.peers {
-		if p.site == nil && p.shoalID > 0 {
-			if n++; worst == nil || p.rank < worst.rank {
-				worst = p
-			}
+		if p.site != nil || p.shoalID == 0 {
+			continue
+		}
+		n++
+		if p.idle() && (worst == nil || p.rank < worst.rank) {
+			worst = p
 		}
 	}
-	if n > nearMost {
+	if n > nearMost && worst != nil {
 		s.drop(worst, errFull)
 	}
+}
+
+// idle tells that neither side is at a piece of the other's, or may begin one.
+func (p *peer) idle() bool {
+	return p.pieces == 0 && p.licence == 0 && p.credit == 0 && len(p.owed) == 0
 }

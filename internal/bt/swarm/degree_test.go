@@ -46,6 +46,17 @@ func TestDegree(t *testing.T) {
 	if !worst.gone || better.gone || far.gone || stock.gone {
 		t.Errorf("one too many: gone are the worst %v, the best %v, one elsewhere %v, a stock client %v", worst.gone, better.gone, far.gone, stock.gone)
 	}
+	var lowest *peer
+	for p := range s.peers {
+		if p.site == nil && p.shoal && (lowest == nil || p.rank < lowest.rank) {
+			lowest = p
+		}
+	}
+	lowest.pieces = 1 // it sends us one
+	another := met(200, true, "here")
+	if lowest.gone || another.gone || len(s.peers) != nearMost+2 {
+		t.Errorf("gone are the one that sends %v, the newcomer %v; %d are left", lowest.gone, another.gone, len(s.peers))
+	}
 	met(0, true, "there")
 	met(0, true, "there")
 	if n := len(s.peers); n != heardTarget || s.mayDial(unknown, false) || !s.mayDial(unknown, true) {

@@ -46,6 +46,8 @@ var layers = []rule{
 		why: "what a limit is and how far a governor yields are decisions: testable by a table"},
 	{from: "internal/schedule internal/quantity", to: "internal/ " + sockets + " " + files, except: "internal/quantity",
 		why: "leaves that all may use; when a limit holds and how it is written are pure calculations"},
+	{from: "internal/strictyaml", to: "internal/ " + sockets + " " + files,
+		why: "a leaf that all may use: it reads bytes"},
 	{from: "internal/atomicfile internal/filelock internal/diskfree", to: "internal/ " + sockets,
 		why: "a leaf that all may use"},
 	{from: "internal/trust", to: "internal/ net/http", except: "internal/topology internal/schedule internal/quantity internal/atomicfile",

@@ -95,7 +95,7 @@ func (a Anchor) verify(s tls.ConnectionState, now time.Time) error {
 			now.UTC().Format(time.RFC3339), bad.Cert.NotBefore.Format(time.RFC3339), bad.Cert.NotAfter.Format(time.RFC3339), err)
 	}
 	if err != nil {
-		return fmt.Errorf("who answers there is no server of this fleet, as far as its certificate and our --ca tell: %w", err)
+		return fmt.Errorf("the server that answers is not one of this fleet, as far as its certificate and our --ca tell: %w", err)
 	}
 	return nil
 }

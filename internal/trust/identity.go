@@ -121,7 +121,7 @@ func ParsePin(s string) (p Pin, ok bool, err error) {
 		err = errors.New("it needs 64 hexadecimal digits")
 	}
 	if err != nil {
-		return Pin{}, true, fmt.Errorf("pin %.80q of an authority: %w", s, err)
+		return Pin{}, true, fmt.Errorf("%w: pin %.80q of an authority: %w", shoal.ErrInvalid, s, err)
 	}
 	return p, true, nil
 }

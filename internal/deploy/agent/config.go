@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +12,7 @@ import (
 
 	"shoal"
 	"shoal/internal/quantity"
+	"shoal/internal/strictyaml"
 )
 
 // Config is what the host says of itself and allows: the agent's YAML file.
@@ -117,15 +117,7 @@ func ParseConfig(r io.Reader) (Config, error) {
 		return Config{}, fmt.Errorf("it has more than %d bytes", maxConfig)
 	}
 	var c Config
-	d := yaml.NewDecoder(bytes.NewReader(raw))
-	d.KnownFields(true)
-	if err := d.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
-		return Config{}, err
-	}
-	if err := d.Decode(&struct{}{}); !errors.Is(err, io.EOF) {
-		return Config{}, errors.New("it holds more than one document")
-	}
-	return c, nil
+	return c, strictyaml.Decode(raw, &c)
 }
 
 // Check fills in what is usual, and tells everything that is wrong.

@@ -42,14 +42,14 @@ func TestConfig(t *testing.T) {
 		t.Error("apps that are listed are allowed, or all if none is")
 	}
 	for text, want := range map[string]string{
-		"rot: /srv":                      "field rot not found",
+		"rot: /srv":                      "there is no key `rot`",
 		"root: /srv\n---\nroot: /other":  "more than one document",
 		"grace: 3":                       "90s, 10m or 2h",
 		"grace: -3s":                     "90s, 10m or 2h",
 		"up: fast":                       "line 1",
 		"quota: [1]":                     "line 1",
 		strings.Repeat("# x\n", 1<<19):   "more than",
-		"apps: {web: {healt: {}}}":       "field healt not found",
+		"apps: {web: {healt: {}}}":       "there is no key `healt`",
 		"apps: {web: {health: {tie: 1}}": "",
 	} {
 		if _, err := ParseConfig(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {

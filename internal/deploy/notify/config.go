@@ -1,12 +1,9 @@
 package notify
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
 
-	"go.yaml.in/yaml/v3"
+	"shoal/internal/strictyaml"
 )
 
 // Bounds of a file of outlets.
@@ -47,9 +44,7 @@ func Parse(data []byte) (Options, error) {
 		return Options{}, fmt.Errorf("outlets of notices: %d bytes, more than %d", len(data), MaxFile)
 	}
 	var f file
-	d := yaml.NewDecoder(bytes.NewReader(data))
-	d.KnownFields(true)
-	if err := d.Decode(&f); err != nil && !errors.Is(err, io.EOF) {
+	if err := strictyaml.Decode(data, &f); err != nil {
 		return Options{}, fmt.Errorf("outlets of notices: %w", err)
 	}
 	if n := max(len(f.Webhooks), len(f.Mails), len(f.Commands)); n > maxOutlets {

@@ -12,10 +12,12 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // Streams are the ends of a command that its caller can see.
@@ -143,6 +145,9 @@ func (s *shell) command() *cobra.Command {
 	root.SetErr(s.screen)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		s.verb = cmd.CommandPath()
+		if near := nearFlags(cmd.Flags(), err.Error()); near != "" {
+			err = fmt.Errorf("%w (there is %s)", err, near)
+		}
 		return err
 	})
 	flags := root.PersistentFlags()
@@ -152,6 +157,22 @@ func (s *shell) command() *cobra.Command {
 		s.seedCommand(), s.getCommand(), s.ctlCommand(), s.topologyCommand(), s.simulateCommand(), s.releaseCommand(), s.serverCommand(), s.agentCommand(), s.versionCommand(), s.manCommand(), exitCodesTopic(), limitsTopic())
 	root.AddCommand(s.fleetVerbs()...)
 	return root
+}
+
+// nearFlags are those that somebody may have meant who wrote one that is not there:
+// they begin like it, or it begins like them.
+func nearFlags(flags *pflag.FlagSet, complaint string) string {
+	name, unknown := strings.CutPrefix(complaint, "unknown flag: --")
+	if !unknown {
+		return ""
+	}
+	var near []string
+	flags.VisitAll(func(f *pflag.Flag) {
+		if strings.HasPrefix(f.Name, name) || strings.HasPrefix(name, f.Name) {
+			near = append(near, "--"+f.Name)
+		}
+	})
+	return strings.Join(near, ", ")
 }
 
 // prepare runs before every verb, when all flags are known.

@@ -18,6 +18,7 @@ import (
 
 	"shoal"
 	"shoal/internal/front/api"
+	"shoal/internal/strictyaml"
 	"shoal/internal/trust"
 )
 
@@ -93,9 +94,7 @@ func readFleetFile() (f fleetFile, name string, err error) {
 	if err != nil {
 		return f, name, err
 	}
-	d := yaml.NewDecoder(strings.NewReader(string(text)))
-	d.KnownFields(true)
-	if err := d.Decode(&f); err != nil && !errors.Is(err, io.EOF) {
+	if err := strictyaml.Decode(text, &f); err != nil {
 		return f, name, usagef("its keys are server, token and ca", "%s: %w", name, err)
 	}
 	return f, name, nil

@@ -30,6 +30,7 @@ type jetStream struct {
 	js       jetstream.JetStream
 	embedded *embedded // nil when the engine is elsewhere
 	prefix   string
+	patience time.Duration // for one call
 	entries  jetstream.Stream
 	journal  jetstream.Stream
 	blobs    jetstream.Stream
@@ -42,7 +43,8 @@ const (
 	// goneFor is how long that message stays: every watch has seen it by then, or
 	// begins anew.
 	goneFor      = 24 * time.Hour
-	callFor      = 5 * time.Second // for one call
+	callFor      = 5 * time.Second  // for one call, to a server elsewhere
+	callOwn      = 30 * time.Second // to the one in this process: its answers are late on a busy machine, and never lost
 	setUpFor     = 30 * time.Second
 	journalBytes = 2 << 30 // about ten million orders; the oldest go first
 	chunkBytes   = 512 << 10
@@ -53,7 +55,10 @@ func newJetStream(ctx context.Context, conn *nats.Conn, o Options) (*jetStream, 
 	if err != nil {
 		return nil, err
 	}
-	s := &jetStream{conn: conn, js: js, prefix: o.Prefix}
+	s := &jetStream{conn: conn, js: js, prefix: o.Prefix, patience: callFor}
+	if o.URL == "" {
+		s.patience = callOwn
+	}
 	base := jetstream.StreamConfig{Storage: jetstream.FileStorage, Replicas: o.Replicas, Duplicates: time.Second}
 	for _, want := range []struct {
 		stream *jetstream.Stream
@@ -92,15 +97,15 @@ func (s *jetStream) setUp(ctx context.Context, c jetstream.StreamConfig) (jetstr
 }
 
 func (s *jetStream) createOrUpdate(ctx context.Context, c jetstream.StreamConfig) (jetstream.Stream, error) {
-	ctx, cancel := oneCall(ctx)
+	ctx, cancel := s.oneCall(ctx)
 	defer cancel()
 	return s.js.CreateOrUpdateStream(ctx, c)
 }
 
 // oneCall bounds a call: with a connection that breaks its answer may be lost, and
 // it would be waited for as long as the caller has patience for all that it does.
-func oneCall(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, callFor)
+func (s *jetStream) oneCall(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, s.patience)
 }
 
 // passing tells of an error that may be over soon.
@@ -146,7 +151,7 @@ func (s *jetStream) publish(ctx context.Context, subject string, header nats.Hea
 	if after != Any {
 		options = append(options, jetstream.WithExpectLastSequencePerSubject(after))
 	}
-	ctx, cancel := oneCall(ctx)
+	ctx, cancel := s.oneCall(ctx)
 	defer cancel()
 	ack, err := s.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Header: header, Data: data}, options...)
 	switch {
@@ -159,8 +164,8 @@ func (s *jetStream) publish(ctx context.Context, subject string, header nats.Hea
 }
 
 // newest is the newest message of a subject; ErrNone.
-func newest(ctx context.Context, stream jetstream.Stream, subject string) (*jetstream.RawStreamMsg, error) {
-	ctx, cancel := oneCall(ctx)
+func (s *jetStream) newest(ctx context.Context, stream jetstream.Stream, subject string) (*jetstream.RawStreamMsg, error) {
+	ctx, cancel := s.oneCall(ctx)
 	defer cancel()
 	m, err := stream.GetLastMsgForSubject(ctx, subject)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -173,7 +178,7 @@ func (s *jetStream) Get(ctx context.Context, b Bucket, key string) (Entry, error
 	if err := checkKey(key); err != nil {
 		return Entry{}, err
 	}
-	m, err := newest(ctx, s.entries, s.subject(b, key))
+	m, err := s.newest(ctx, s.entries, s.subject(b, key))
 	if err == nil && m.Header.Get(goneHeader) != "" {
 		err = ErrNone
 	}
@@ -191,7 +196,7 @@ func (s *jetStream) Put(ctx context.Context, b Bucket, key string, value []byte,
 	seq, err := s.publish(ctx, subject, nil, value, after)
 	if after == 0 && errors.Is(err, ErrStale) {
 		// What is there may be the mark of an entry that was removed.
-		if m, _ := newest(ctx, s.entries, subject); m != nil && m.Header.Get(goneHeader) != "" {
+		if m, _ := s.newest(ctx, s.entries, subject); m != nil && m.Header.Get(goneHeader) != "" {
 			seq, err = s.publish(ctx, subject, nil, value, m.Sequence)
 		}
 	}

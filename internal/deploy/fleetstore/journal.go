@@ -23,7 +23,7 @@ func (s *jetStream) Append(ctx context.Context, name string, data []byte) (Recor
 	subject := s.prefix + ".j." + escape(name)
 	seq, err := s.publish(ctx, subject, nil, data, 0)
 	for errors.Is(err, ErrStale) {
-		m, refusal := newest(ctx, s.journal, subject)
+		m, refusal := s.newest(ctx, s.journal, subject)
 		if refusal == nil {
 			return Record{m.Sequence, name, m.Data}, fmt.Errorf("record %.80q: %w", name, ErrTaken)
 		}
@@ -47,7 +47,7 @@ func (s *jetStream) Append(ctx context.Context, name string, data []byte) (Recor
 
 // record is the first message of the journal from a sequence on that has a subject.
 func (s *jetStream) record(ctx context.Context, from uint64, subject string) (*jetstream.RawStreamMsg, error) {
-	ctx, cancel := oneCall(ctx)
+	ctx, cancel := s.oneCall(ctx)
 	defer cancel()
 	return s.journal.GetMsg(ctx, from, jetstream.WithGetMsgSubject(subject))
 }
@@ -105,7 +105,7 @@ func (s *jetStream) Blob(ctx context.Context, name string) ([]byte, error) {
 	}
 	var data []byte
 	for n, size := 0, 1; len(data) < size; n++ {
-		m, err := newest(ctx, s.blobs, s.chunk(name, n))
+		m, err := s.newest(ctx, s.blobs, s.chunk(name, n))
 		if err != nil {
 			return nil, fmt.Errorf("blob %.80s: %w", name, err)
 		}
@@ -140,7 +140,7 @@ func (s *jetStream) DeleteBlob(ctx context.Context, name string) error {
 }
 
 func (s *jetStream) purge(ctx context.Context, subject string) error {
-	ctx, cancel := oneCall(ctx)
+	ctx, cancel := s.oneCall(ctx)
 	defer cancel()
 	return s.blobs.Purge(ctx, jetstream.WithPurgeSubject(subject))
 }

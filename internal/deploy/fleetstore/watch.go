@@ -27,7 +27,7 @@ func (s *jetStream) Watch(ctx context.Context, b Bucket, see func(Change) error)
 	// The consumer may be at a server of the cluster that is behind. What the
 	// leader of the stream has is what a watch has caught up with.
 	var last uint64
-	switch m, err := newest(ctx, s.entries, prefix+">"); {
+	switch m, err := s.newest(ctx, s.entries, prefix+">"); {
 	case err == nil:
 		last = m.Sequence
 	case !errors.Is(err, ErrNone):

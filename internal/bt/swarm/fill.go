@@ -276,7 +276,6 @@ func (s *state) abandon(part *partial) {
 }
 
 func (s *state) abandonPiece(piece metainfo.Piece, a *active) {
-	a.part.giveUp()
 	s.over(piece, a)
 	s.untake(uint32(piece))
 }
@@ -284,7 +283,7 @@ func (s *state) abandonPiece(piece metainfo.Piece, a *active) {
 // over takes a piece out of those in progress.
 func (s *state) over(piece metainfo.Piece, a *active) {
 	delete(s.prog, piece)
-	if check := a.part.release(); len(s.idle) < maxIdle {
+	if check := a.part.release(); check != nil && len(s.idle) < maxIdle {
 		s.idle = append(s.idle, check)
 	}
 	for _, p := range a.by {

@@ -210,7 +210,7 @@ func (s *state) stepImports() {
 // judge looks once a second who keeps up.
 func (s *state) judge() {
 	im := &s.imports
-	if s.left == 0 || s.now.Sub(im.judged) < time.Second {
+	if s.left == 0 || len(im.sites) == 0 || s.now.Sub(im.judged) < time.Second {
 		return
 	}
 	if im.judged = s.now; s.judgeSites() {

@@ -130,19 +130,13 @@ func (a *partial) left() []span {
 	return missing(a.got, span{0, a.size})
 }
 
-// giveUp makes the partial ignore what still comes.
-func (a *partial) giveUp() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.over = true
-}
-
-// release gives the checker of a partial back that is over.
+// release makes the partial ignore what still comes, and gives its checker back;
+// nil when that was done before.
 func (a *partial) release() *metainfo.Checker {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	check := a.check
-	a.check = nil
+	a.check, a.over = nil, true
 	return check
 }
 

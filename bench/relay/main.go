@@ -24,12 +24,11 @@ func main() {
 	rate := flag.String("rate", "1000mbit", "of the line, each way")
 	delay := flag.Duration("delay", 40*time.Millisecond, "of each byte, each way")
 	flag.Parse()
-	if err := run(*listen, *to, *rate, *delay); err != nil {
-		fmt.Fprintln(os.Stderr, "relay:", err)
-		os.Exit(1)
-	}
+	fmt.Fprintln(os.Stderr, "relay:", run(*listen, *to, *rate, *delay))
+	os.Exit(1)
 }
 
+// run serves until it cannot.
 func run(listen, to, rate string, delay time.Duration) error {
 	bytes, err := quantity.ParseRate(rate)
 	if err != nil {

@@ -123,12 +123,21 @@ func (l *listener) accept(ctx context.Context) error {
 	return g.Wait()
 }
 
+// take takes the next connection, marked.
+func (l *listener) take(socket net.Listener) (net.Conn, error) {
+	c, err := socket.Accept()
+	if err == nil {
+		mark(c, l.dscp)
+	}
+	return c, err
+}
+
 // acceptAt serves one of them.
 func (l *listener) acceptAt(ctx context.Context, socket net.Listener, pending *admission) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for {
-		c, err := socket.Accept()
+		c, err := l.take(socket)
 		if ctx.Err() != nil {
 			if err == nil {
 				c.Close()
@@ -141,7 +150,6 @@ func (l *listener) acceptAt(ctx context.Context, socket net.Listener, pending *a
 			}
 			continue
 		}
-		mark(c, l.dscp)
 		host := hostOf(c)
 		if !pending.enter(host) {
 			l.log.Debug("too many connections without a handshake", "from", host)

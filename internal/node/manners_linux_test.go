@@ -23,7 +23,7 @@ func TestMark(t *testing.T) {
 		d := net.Dialer{Control: dialMark(le)}
 		out, err := d.DialContext(context.Background(), "tcp", l.Addr().String())
 		must(t, err)
-		in, err := l.Accept()
+		in, err := l.take(l.Listener)
 		must(t, err)
 		for name, c := range map[string]net.Conn{"dialled": out, "accepted": in} {
 			if got := tosOf(t, c); got != le<<2 {

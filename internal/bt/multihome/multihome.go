@@ -108,7 +108,7 @@ func (h *Homes) Append(dst []byte) []byte {
 	return dst
 }
 
-var errForm = errors.New("multihome: not DC~NET~ENDPOINT~NET~ENDPOINT...")
+var errForm = errors.New("multihome: not DC~NET~ENDPOINT and more of ~NET~ENDPOINT")
 
 // ParseHomes reads the text form, all or nothing. The result keeps no memory of the text.
 func ParseHomes(text string) (h Homes, err error) {

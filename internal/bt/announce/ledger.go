@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"shoal/internal/bt/multihome"
 )
 
 // Bounds of a ledger.
@@ -137,15 +139,5 @@ func byteCount(s string) (int64, bool) {
 // isName tells whether a text can be the name of a data centre: letters, digits, dot, dash and underscore; what is
 // unknown has none.
 func isName(s string) bool {
-	if s == "" || len(s) > MaxDC || strings.EqualFold(s, "unknown") {
-		return false
-	}
-	for i := range len(s) {
-		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '-', c == '_':
-		default:
-			return false
-		}
-	}
-	return true
+	return s != "" && len(s) <= MaxDC && !strings.EqualFold(s, "unknown") && multihome.Plain(s)
 }

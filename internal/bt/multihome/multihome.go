@@ -79,9 +79,11 @@ func Parse(text string) (a Address, err error) {
 
 // IsName tells whether a text can be the name of a network: letters, digits, dot, dash and underscore.
 func IsName(s string) bool {
-	if s == "" || len(s) > MaxName {
-		return false
-	}
+	return s != "" && len(s) <= MaxName && Plain(s)
+}
+
+// Plain tells whether a text has nothing but what names of networks and data centres are made of.
+func Plain(s string) bool {
 	for i := range len(s) {
 		switch c := s[i]; {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '-', c == '_':

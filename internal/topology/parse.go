@@ -124,31 +124,40 @@ func (p *parser) datacenter(number int, n *yaml.Node) {
 	p.m.datacenters = append(p.m.datacenters, dc)
 }
 
-func (p *parser) racks(n *yaml.Node, dc *Datacenter, index int) {
+// parts reads the racks or networks of a data centre: a name, once, and CIDRs, read by cidrs.
+func (p *parser) parts(n *yaml.Node, kind string, most int, dc *Datacenter, cidrs func(*yaml.Node) []netip.Prefix, add func(item *yaml.Node, name string, in []netip.Prefix)) {
 	names := map[string]bool{}
-	for _, item := range p.list(n, "racks", MaxCIDRs) {
-		var r Rack
-		p.mapping(item, "a rack", keys{
-			"name": func(v *yaml.Node) { r.Name = p.placeName(v, "rack") },
-			"cidrs": func(v *yaml.Node) {
-				r.CIDRs = p.cidrs(v, &p.m.racks, span{index: index, rack: len(dc.Racks)})
-			},
+	for _, item := range p.list(n, kind+"s", most) {
+		var name string
+		var in []netip.Prefix
+		p.mapping(item, "a "+kind, keys{
+			"name":  func(v *yaml.Node) { name = p.placeName(v, kind) },
+			"cidrs": func(v *yaml.Node) { in = cidrs(v) },
 		})
 		switch {
 		case p.failed(item):
-		case r.Name == "" || len(r.CIDRs) == 0:
-			p.fail(item, "a rack of data centre %q has no name or no cidrs", dc.Name)
-		case names[strings.ToLower(r.Name)]:
-			p.fail(item, "rack %q is listed twice in data centre %q", r.Name, dc.Name)
+		case name == "" || len(in) == 0:
+			p.fail(item, "a %s of data centre %q has no name or no cidrs", kind, dc.Name)
+		case names[strings.ToLower(name)]:
+			p.fail(item, "%s %q is listed twice in data centre %q", kind, name, dc.Name)
 		}
-		names[strings.ToLower(r.Name)] = true
-		for _, c := range r.CIDRs {
+		names[strings.ToLower(name)] = true
+		add(item, name, in)
+	}
+}
+
+func (p *parser) racks(n *yaml.Node, dc *Datacenter, index int) {
+	read := func(v *yaml.Node) []netip.Prefix {
+		return p.cidrs(v, &p.m.racks, span{index: index, rack: len(dc.Racks)})
+	}
+	p.parts(n, "rack", MaxCIDRs, dc, read, func(item *yaml.Node, name string, in []netip.Prefix) {
+		for _, c := range in {
 			if !slices.ContainsFunc(dc.CIDRs, func(outer netip.Prefix) bool { return outer.Bits() <= c.Bits() && outer.Contains(c.Addr()) }) {
-				p.fail(item, "rack %q: %s is in no CIDR of data centre %q", r.Name, c, dc.Name)
+				p.fail(item, "rack %q: %s is in no CIDR of data centre %q", name, c, dc.Name)
 			}
 		}
-		dc.Racks = append(dc.Racks, r)
-	}
+		dc.Racks = append(dc.Racks, Rack{name, in})
+	})
 }
 
 // cidrs reads a list of prefixes and notes the spans they cover.

@@ -3,7 +3,6 @@ package topology
 import (
 	"net/netip"
 	"slices"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -14,28 +13,16 @@ const MaxNetworks = 64
 // networks reads the networks of a data centre. Those of two data centres may have the same addresses, for nobody
 // uses them from outside.
 func (p *parser) networks(n *yaml.Node, dc *Datacenter, index int) {
-	names := map[string]bool{}
 	var spans []span
-	for _, item := range p.list(n, "networks", MaxNetworks) {
-		var net Network
-		p.mapping(item, "a network", keys{
-			"name": func(v *yaml.Node) { net.Name = p.placeName(v, "network") },
-			"cidrs": func(v *yaml.Node) {
-				before := len(p.nets)
-				net.CIDRs = p.cidrs(v, &p.nets, span{index: index})
-				spans = append(spans, p.nets[before:]...)
-			},
-		})
-		switch {
-		case p.failed(item):
-		case net.Name == "" || len(net.CIDRs) == 0:
-			p.fail(item, "a network of data centre %q has no name or no cidrs", dc.Name)
-		case names[strings.ToLower(net.Name)]:
-			p.fail(item, "network %q is listed twice in data centre %q", net.Name, dc.Name)
-		}
-		names[strings.ToLower(net.Name)] = true
-		dc.Networks = append(dc.Networks, net)
+	read := func(v *yaml.Node) []netip.Prefix {
+		before := len(p.nets)
+		in := p.cidrs(v, &p.nets, span{index: index})
+		spans = append(spans, p.nets[before:]...)
+		return in
 	}
+	p.parts(n, "network", MaxNetworks, dc, read, func(_ *yaml.Node, name string, in []netip.Prefix) {
+		dc.Networks = append(dc.Networks, Network{name, in})
+	})
 	p.disjoint(spans, dc)
 }
 

@@ -4,9 +4,11 @@ package filelock
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"io/fs"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,8 +31,28 @@ func HeldBy(err error) (who string, ok bool) {
 
 // Take locks f, without waiting. If another has it the error is a *Held; on a file system without locks (some network
 // ones) it is an errors.ErrUnsupported. Both are in an fs.PathError. f stays open in any case.
-func Take(f *os.File) error {
-	err := flock(f, unix.LOCK_EX|unix.LOCK_NB)
+func Take(f *os.File) error { return told(f, flock(f, unix.LOCK_EX|unix.LOCK_NB)) }
+
+// poll is how often a lock that is taken is tried again.
+const poll = 20 * time.Millisecond
+
+// TakeWithin is Take that waits for another process, at most for patience or until ctx ends, whose cause it then gives.
+func TakeWithin(ctx context.Context, f *os.File, patience time.Duration) error {
+	for end := time.Now().Add(patience); ; {
+		err := flock(f, unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(end) {
+			return told(f, err)
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(poll):
+		}
+	}
+}
+
+// told is the error of Take.
+func told(f *os.File, err error) error {
 	switch {
 	case err == nil:
 		return nil

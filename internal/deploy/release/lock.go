@@ -13,9 +13,6 @@ type lock struct{ f *os.File }
 
 func (l *lock) release() { _ = filelock.Close(l.f) } // nothing was written through it
 
-// lockPoll is how often a lock that is taken is tried again.
-const lockPoll = 20 * time.Millisecond
-
 // takeLock locks what name leads to below root. It waits at most patience for
 // another process, and then says which one that is.
 func takeLock(ctx context.Context, root *os.Root, name string, flag int, patience time.Duration) (*lock, error) {
@@ -23,20 +20,9 @@ func takeLock(ctx context.Context, root *os.Root, name string, flag int, patienc
 	if err != nil {
 		return nil, err
 	}
-	for end := time.Now().Add(patience); ; {
-		err := filelock.Take(f)
-		if err == nil {
-			return &lock{f}, nil
-		}
-		if _, held := filelock.HeldBy(err); !held || time.Now().After(end) {
-			_ = f.Close() // nothing was written
-			return nil, err
-		}
-		select {
-		case <-ctx.Done():
-			_ = f.Close() // nothing was written
-			return nil, context.Cause(ctx)
-		case <-time.After(lockPoll):
-		}
+	if err := filelock.TakeWithin(ctx, f, patience); err != nil {
+		_ = f.Close() // nothing was written
+		return nil, err
 	}
+	return &lock{f}, nil
 }

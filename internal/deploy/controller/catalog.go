@@ -177,8 +177,8 @@ func (c *Controller) bringing() map[string]bool {
 	return out
 }
 
-// release lets servers take copies of what a rollout brings, for good.
-func (c *Controller) release(ctx context.Context, name string) error {
+// lift lets servers take copies of what a rollout brings, for good.
+func (c *Controller) lift(ctx context.Context, name string) error {
 	if r, _, ok := c.releases.get(name); !ok || !r.Pending {
 		return nil
 	}

@@ -128,7 +128,7 @@ func (l *leader) step(ctx context.Context, id uint64) error {
 	now := time.Now()
 	told := record.State.Phase == rollout.Queued && record.State.Pause == nil && !record.Told && !now.Before(record.State.Rollout.StartAt)
 	if told {
-		if err := l.release(ctx, record.State.Rollout.Name()); err != nil {
+		if err := l.lift(ctx, record.State.Rollout.Name()); err != nil {
 			return err
 		}
 		record.Told = true

@@ -184,8 +184,14 @@ func (d *Depot) turn(ctx context.Context, now time.Time) error {
 			cancel()
 		}
 	}
+	pending := map[string]bool{} // nothing of them may move yet
+	for _, r := range releases {
+		if r.Pending {
+			pending[r.Name()] = true
+		}
+	}
 	for _, name := range want {
-		if _, busy := d.fetching[name]; busy || held[name] || d.leaving[name] || len(d.fetching) >= parallel || d.stopped || pending(releases, name) || now.Before(d.retry[name].at) {
+		if _, busy := d.fetching[name]; busy || held[name] || d.leaving[name] || len(d.fetching) >= parallel || d.stopped || pending[name] || now.Before(d.retry[name].at) {
 			continue
 		}
 		d.fetch(ctx, name)
@@ -195,11 +201,6 @@ func (d *Depot) turn(ctx context.Context, now time.Time) error {
 		d.drop(ctx, held, want)
 	}
 	return d.serve(held)
-}
-
-// pending tells that nothing of a release may move yet.
-func pending(releases []shoal.Release, name string) bool {
-	return slices.ContainsFunc(releases, func(r shoal.Release) bool { return r.Pending && r.Name() == name })
 }
 
 // needed are the releases to have, the most urgent first: those that are wanted,

@@ -169,9 +169,13 @@ func (s *state) near(piece uint32) bool { return s.imports.wholes > 0 || s.pick.
 // is waited for by nobody, and does not come before anybody.
 func (s *state) judgeSites() (changed bool) {
 	im, ours := &s.imports, 0
-	for i := range s.o.Info.NumPieces() {
-		if s.have.Has(i) || s.near(uint32(i)) {
-			ours++
+	if n := s.o.Info.NumPieces(); im.wholes > 0 { // all are near
+		ours = n
+	} else {
+		for i := range n {
+			if s.have.Has(i) || s.near(uint32(i)) {
+				ours++
+			}
 		}
 	}
 	late := im.late

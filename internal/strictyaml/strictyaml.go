@@ -5,7 +5,6 @@ package strictyaml
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"regexp"
 	"strings"
@@ -35,7 +34,7 @@ func Decode(text []byte, into any) error {
 		return err
 	}
 	if err := d.Decode(&struct{}{}); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("it holds more than one document")
+		return errors.New("it holds more than one document")
 	}
 	return nil
 }

@@ -84,7 +84,18 @@ func (src *source) mark(piece uint32) {
 // reveal offers a peer up to n pieces and returns how many there were.
 func (s *state) reveal(p *peer, n int) int {
 	s.takeBack(p)
-	var pieces []uint32
+	pieces := s.offers(p, n)
+	if len(pieces) == 0 && s.wrest(p) {
+		pieces = s.offers(p, n)
+	}
+	if len(pieces) > 0 {
+		s.tellHaves(p, pieces)
+	}
+	return len(pieces)
+}
+
+// offers takes up to n pieces to offer to a peer.
+func (s *state) offers(p *peer, n int) (pieces []uint32) {
 	for len(pieces) < n {
 		piece, ok := s.source.next(p, s.now)
 		if !ok {
@@ -93,10 +104,56 @@ func (s *state) reveal(p *peer, n int) int {
 		p.revealed[piece] = struct{}{}
 		pieces = append(pieces, piece)
 	}
-	if len(pieces) > 0 {
-		s.tellHaves(p, pieces)
+	return pieces
+}
+
+// wrest makes pieces free for a peer when all that are left are on offer or under
+// way to others, and tells whether there are any: half of what one has not asked for,
+// or else what slow ones have, which then leaves twice. So nobody waits for a host
+// that takes everything at a crawl.
+func (s *state) wrest(p *peer) bool {
+	var from *peer
+	most := turnPieces
+	offered := map[uint32]int{} // to how many
+	var slow []uint32
+	for q := range s.peers {
+		idle := 0
+		_, late := q.busy(s.now)
+		for piece := range q.revealed {
+			offered[piece]++
+			if q.owed[piece] == nil {
+				idle++
+			} else if late && !s.source.out[piece] {
+				slow = append(slow, piece)
+			}
+		}
+		if q != p && (idle > most || late && idle > 0 && from == nil) {
+			from, most = q, max(idle, turnPieces)
+		}
 	}
-	return len(pieces)
+	if from != nil {
+		s.halve(from)
+		return true
+	}
+	slow = slices.DeleteFunc(slow, func(piece uint32) bool { return offered[piece] > 1 })
+	s.source.order = append(s.source.order, slow...)
+	return len(slow) > 0
+}
+
+// halve takes half of a peer's offers back, of those that it has not asked for.
+func (s *state) halve(p *peer) {
+	var idle []uint32
+	for piece := range p.revealed {
+		if p.owed[piece] == nil {
+			idle = append(idle, piece)
+		}
+	}
+	n := len(idle) / 2
+	for _, piece := range idle[n:] {
+		s.source.order = append(s.source.order, piece)
+		delete(p.revealed, piece)
+	}
+	s.license(p, n)
 }
 
 // spurns notes that a peer has let the offers of a whole turn lie: it may be in

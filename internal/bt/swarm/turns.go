@@ -218,14 +218,19 @@ func (s *state) giveTurn(p *peer, pieces int) {
 	if p.blind {
 		s.spurns(p)
 	}
-	p.credit, p.turn, p.turnAt = pieces, pieces, s.now
+	p.turnAt = s.now
 	if p.blind {
 		if pieces = s.reveal(p, pieces); pieces == 0 {
-			p.credit = 0
+			p.credit, p.turn = 0, 0
 			return
 		}
-		p.credit, p.turn = pieces, pieces
 	}
+	s.license(p, pieces)
+}
+
+// license lets a peer begin so many pieces from now on, whatever it might before.
+func (s *state) license(p *peer, pieces int) {
+	p.credit, p.turn = pieces, pieces
 	s.flushNews(p)
 	p.send(func(b []byte) []byte { return wire.AppendExtended(b, p.shoalID, wire.AppendShoalTurn(nil, pieces)) })
 }

@@ -70,6 +70,23 @@ func TestFleets(t *testing.T) {
 	}
 }
 
+// TestSlowFirst: a host that came first and takes everything at a crawl does not hold
+// up the one that comes after it, to which the source has nothing left to offer.
+func TestSlowFirst(t *testing.T) {
+	o := small()
+	o.Hosts, o.Stagger, o.Limit = 2, 2*time.Second, time.Minute
+	o.Rates = func(host int) (up, down int64) {
+		if host == 0 {
+			return o.Up / 50, o.Up / 50
+		}
+		return o.Up, o.Up
+	}
+	r := simulate(t, o)
+	if line := 8 * time.Second; r.Last == 0 || r.Last-o.Stagger > line*3/2 {
+		t.Errorf("the fast host took %v, its line would have let it take %v", r.Last-o.Stagger, line)
+	}
+}
+
 // TestLost has hosts that die for good.
 func TestLost(t *testing.T) {
 	o := small()

@@ -40,7 +40,7 @@ func (o *Options) JoinFleet(own func() (*tls.Certificate, error), authorities fu
 // TrackWith shows a certificate to https trackers only: peers are talked to in
 // the clear.
 func (o *Options) TrackWith(own func() (*tls.Certificate, error), authorities func() *x509.CertPool) {
-	o.TrackerTLS = func(string) *tls.Config { return trust.ClientTLS(trust.Anchor{Authorities: authorities()}, own) }
+	o.TrackerTLS = func(string) *tls.Config { return trust.ClientTLS(trust.Anchor{Authorities: authorities}, own) }
 }
 
 // Membership is how an agent talks to its fleet.
@@ -128,7 +128,9 @@ func (m Membership) join(ctx context.Context, root, host string, log *slog.Logge
 			return nil, err
 		}
 	}
-	c, err := api.NewClient(api.ClientOptions{Servers: m.Servers, Anchor: trust.Anchor{Authorities: w.Authorities()}, Certificate: w.Certificate})
+	// The authorities are looked up at each connection: a renewal may bring a new one.
+	anchor := trust.Anchor{Authorities: w.Authorities, Advice: "if the fleet was made anew, move " + dir + " away and join with a new token; else see that the URL is that of a server"}
+	c, err := api.NewClient(api.ClientOptions{Servers: m.Servers, Anchor: anchor, Certificate: w.Certificate})
 	if err != nil {
 		return nil, err
 	}
@@ -141,6 +143,9 @@ func (m Membership) join(ctx context.Context, root, host string, log *slog.Logge
 
 // ErrNoToken says that a host is no member yet and has nothing to become one with.
 var ErrNoToken = errors.New("this host has not joined a fleet, and has no token to join with")
+
+// ErrNotAdmitted says that the fleet does not let a host in with the token it has.
+var ErrNotAdmitted = errors.New("the token does not let this host in")
 
 func (m Membership) enroll(ctx context.Context, w *trust.Wallet, host string, log *slog.Logger) error {
 	if m.Token == "" {
@@ -160,6 +165,9 @@ func (m Membership) enroll(ctx context.Context, w *trust.Wallet, host string, lo
 		return err
 	}
 	made, err := c.Enroll(ctx, shoal.Enrollment{Host: host, Token: m.Token, CSR: csr})
+	if errors.Is(err, shoal.ErrDenied) {
+		err = fmt.Errorf("%w: %w", ErrNotAdmitted, err)
+	}
 	if err != nil {
 		return fmt.Errorf("join the fleet: %w", err)
 	}

@@ -37,7 +37,7 @@ func (f fleet) impostor(t *testing.T, name string) impostor {
 	must(t, err)
 	made, err := f.admin.Enroll(t.Context(), shoal.Enrollment{Host: name, Token: secret, CSR: csr})
 	must(t, err, w.Keep(made))
-	c, err := api.NewClient(api.ClientOptions{Servers: []string{f.URL}, Anchor: trust.Anchor{Authorities: w.Authorities()}, Certificate: w.Certificate})
+	c, err := api.NewClient(api.ClientOptions{Servers: []string{f.URL}, Anchor: trust.Anchor{Authorities: w.Authorities}, Certificate: w.Certificate})
 	must(t, err)
 	t.Cleanup(c.Close)
 	_, err = c.Hello(t.Context(), shoal.Hello{Host: name, Instance: name})
@@ -150,7 +150,7 @@ func TestForgottenHost(t *testing.T) {
 	if _, err := lost.client.Hello(t.Context(), shoal.Hello{Host: "lost"}); !errors.Is(err, shoal.ErrDenied) {
 		t.Errorf("the server answers it: %v", err)
 	}
-	web := http.Client{Transport: &http.Transport{TLSClientConfig: trust.ClientTLS(trust.Anchor{Authorities: lost.wallet.Authorities()}, lost.wallet.Certificate)}}
+	web := http.Client{Transport: &http.Transport{TLSClientConfig: trust.ClientTLS(trust.Anchor{Authorities: lost.wallet.Authorities}, lost.wallet.Certificate)}}
 	defer web.CloseIdleConnections()
 	res, err := web.Get(f.URL + "/announce?info_hash=" + strings.Repeat("a", 20) + "&peer_id=" + strings.Repeat("b", 20) + "&port=1&left=1&compact=1")
 	must(t, err)

@@ -171,6 +171,9 @@ func (h *holder) Progress(app, version string) shoal.Work {
 	if cause := h.p.causeOf(s.share, st, w.Rate); cause == shoal.CauseNoSpace || s.still.IsZero() || time.Since(s.still) > stillLong {
 		w.Cause = cause
 	}
+	if why := h.p.yielding.Load(); w.Cause == shoal.CauseBusy && why != nil {
+		w.Detail = *why
+	}
 	return w
 }
 

@@ -52,6 +52,25 @@ type ServerOptions struct {
 	Ready   func(Started)
 }
 
+// DataError is what is wrong with the folder of everything that a server keeps.
+type DataError struct {
+	Dir string
+	Err error
+}
+
+// Error implements error.
+func (e *DataError) Error() string {
+	return fmt.Sprintf("the data folder %s cannot be made or used: %v", e.Dir, e.Err)
+}
+
+// Unwrap is the cause.
+func (e *DataError) Unwrap() error { return e.Err }
+
+// Hint is what the operator can do.
+func (e *DataError) Hint() string {
+	return "name a folder on a disk that this user may write to, as in --data /var/lib/shoal; it is made if it is not there"
+}
+
 // Started is what a server says when it serves.
 type Started struct {
 	API   netip.AddrPort
@@ -87,7 +106,7 @@ func Server(ctx context.Context, o ServerOptions) error {
 // open makes all parts, so that what is wrong is told before anything begins.
 func (s *server) open(ctx context.Context) (err error) {
 	if err := os.MkdirAll(filepath.Join(s.Data, "source"), 0o700); err != nil {
-		return err
+		return &DataError{s.Data, err}
 	}
 	if s.Store.Dir == "" && s.Store.URL == "" {
 		s.Store.Dir = filepath.Join(s.Data, "state")

@@ -17,7 +17,7 @@ func TestClockOff(t *testing.T) {
 		0: true, time.Hour: true, -time.Hour: true, -backdate + time.Minute: true,
 		-backdate - time.Hour: false, serverLife + time.Hour: false,
 	} {
-		for name, anchor := range map[string]Anchor{"pin": {Pin: a.Pin()}, "file": {Authorities: a.Pool()}} {
+		for name, anchor := range map[string]Anchor{"pin": {Pin: a.Pin()}, "file": {Authorities: a.Pool}} {
 			err := anchor.verify(shown, now.Add(off))
 			if (err == nil) != ok {
 				t.Errorf("%s, %s off: %v", name, off, err)

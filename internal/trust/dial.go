@@ -12,18 +12,45 @@ import (
 // Anchor is what a client believes a server by. The zero Anchor are the
 // authorities of the system.
 type Anchor struct {
-	Pin         Pin            // of the fleet's authority, which the server shows; zero: none
-	Authorities *x509.CertPool // nil: of the system
+	Pin         Pin                   // of the fleet's authority, which the server shows; zero: none
+	Authorities func() *x509.CertPool // as they are now; nil: of the system
+	Advice      string                // what to do when a server is not known by it
 }
 
+// Stranger is the error of a server that an Anchor does not know. Another try
+// changes nothing.
+type Stranger struct {
+	Shown  Pin // of the authority that the server shows; zero: none
+	advice string
+	err    error
+}
+
+// Error implements error.
+func (s *Stranger) Error() string {
+	shown := "no authority"
+	if s.Shown != (Pin{}) {
+		shown = "the authority " + s.Shown.String()
+	}
+	return fmt.Sprintf("the server that answers is not one of this fleet: it shows %s, and that is not who is trusted here: %v", shown, s.err)
+}
+
+// Unwrap is what was wrong with the certificate.
+func (s *Stranger) Unwrap() error { return s.err }
+
+// Hint is what the operator can do.
+func (s *Stranger) Hint() string { return s.advice }
+
+// adviceToCompare is for those who were told what servers are known by.
+const adviceToCompare = "a server prints its `authority: sha256:...` when it starts: --ca has to be that (in a file it is ca: or authority:), and the URL that of the server"
+
 // ParseAnchor reads the pin of an authority, or the file with its certificate;
-// nothing is the zero Anchor.
+// nothing stands for the authorities of the system.
 func ParseAnchor(s string) (Anchor, error) {
 	if s == "" {
-		return Anchor{}, nil
+		return Anchor{Advice: adviceToCompare}, nil
 	}
 	if pin, ok, err := ParsePin(s); ok {
-		return Anchor{Pin: pin}, err
+		return Anchor{Pin: pin, Advice: adviceToCompare}, err
 	}
 	text, err := os.ReadFile(s)
 	if err != nil {
@@ -40,7 +67,7 @@ func ParseAnchor(s string) (Anchor, error) {
 	for _, c := range certs {
 		pool.AddCert(c)
 	}
-	return Anchor{Authorities: pool}, nil
+	return Anchor{Authorities: func() *x509.CertPool { return pool }, Advice: adviceToCompare}, nil
 }
 
 // ClientTLS is for calls to a server. A certificate that the fleet's authority
@@ -65,7 +92,11 @@ func ClientTLS(a Anchor, own func() (*tls.Certificate, error)) *tls.Config {
 }
 
 func (a Anchor) verify(s tls.ConnectionState, now time.Time) error {
-	chain, roots := s.PeerCertificates, a.Authorities
+	chain := s.PeerCertificates
+	var roots *x509.CertPool
+	if a.Authorities != nil {
+		roots = a.Authorities()
+	}
 	if a.Pin != (Pin{}) {
 		roots = x509.NewCertPool()
 		for _, c := range chain {
@@ -95,7 +126,11 @@ func (a Anchor) verify(s tls.ConnectionState, now time.Time) error {
 			now.UTC().Format(time.RFC3339), bad.Cert.NotBefore.Format(time.RFC3339), bad.Cert.NotAfter.Format(time.RFC3339), err)
 	}
 	if err != nil {
-		return fmt.Errorf("the server that answers is not one of this fleet, as far as its certificate and our --ca tell: %w", err)
+		stranger := &Stranger{advice: a.Advice, err: err}
+		if last := chain[len(chain)-1]; last.IsCA {
+			stranger.Shown = PinOf(last)
+		}
+		return stranger
 	}
 	return nil
 }

@@ -310,7 +310,7 @@ func TestForeignNames(t *testing.T) {
 	leaf := &x509.Certificate{SerialNumber: newSerial(time.Now()), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
 	der := must[[]byte](t)(x509.CreateCertificate(rand.Reader, leaf, a.cert, key.Public(), a.key))
 	for name, ok := range map[string]bool{"127.0.0.1": true, "control.example": false} {
-		config := ClientTLS(Anchor{Authorities: a.Pool()}, nil)
+		config := ClientTLS(Anchor{Authorities: a.Pool}, nil)
 		config.ServerName = name
 		_, err := talk(t, &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}, config)
 		if (err == nil) != ok {
@@ -328,6 +328,7 @@ func TestRotation(t *testing.T) {
 	newCert := must[*Authority](t)(ParseAuthority(newText)).Certificates()
 	oldCert := must[*Authority](t)(ParseAuthority(oldText)).Certificates()
 	host := join(t, must[*Authority](t)(ParseAuthority(oldText)), Host, "web-1", now)
+	running := ClientTLS(Anchor{Authorities: host.Authorities}, nil) // of an agent that is not started again all the time
 	for step, text := range [][]byte{append(oldText, newCert...), append(newText, oldCert...), newText} {
 		a := must[*Authority](t)(ParseAuthority(text))
 		s := must[*ServerCertificate](t)(a.Serve("s1", nil))
@@ -335,6 +336,9 @@ func TestRotation(t *testing.T) {
 		_, takesServer := Check(chainOf(t, s), host.Authorities(), x509.ExtKeyUsageServerAuth, now)
 		if takesHost != nil || takesServer != nil {
 			t.Fatalf("step %d: %v, %v", step, takesHost, takesServer)
+		}
+		if _, err := talk(t, &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.Certificate() }}, running); err != nil {
+			t.Fatalf("step %d: a client that runs since the beginning: %v", step, err)
 		}
 		if err := host.Keep(must[shoal.Credentials](t)(a.Issue(Host, "web-1", must[[]byte](t)(host.Request()), now))); err != nil {
 			t.Fatal(err)

@@ -41,7 +41,11 @@ func (t *talk) listen(ctx context.Context) {
 		if time.Since(began) > lastPause { // it did work
 			pause = firstPause
 		}
-		t.o.Log.Warn("no word from the control plane; goes on with the last orders", "err", err, "again_in", pause)
+		about := []any{"err", err, "again_in", pause}
+		if own := (interface{ Hint() string })(nil); errors.As(err, &own) && own.Hint() != "" {
+			about = append(about, "hint", own.Hint())
+		}
+		t.o.Log.Warn("no word from the control plane; goes on with the last orders", about...)
 		t.post(ctx, silence{err})
 		select {
 		case <-ctx.Done():

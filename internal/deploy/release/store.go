@@ -48,6 +48,9 @@ func Open(dir string, o Options) (*Store, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, refuse(ErrNotFound, "make it first, or mount the disk that should be there", "the root %s does not exist", abs)
 	}
+	if info, err2 := os.Stat(abs); err != nil && err2 == nil && !info.IsDir() {
+		return nil, refuse(ErrRefused, "name the folder that holds a folder for each app", "the root %s is no folder", abs)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -42,7 +42,7 @@ func Waits(s State, v View, now time.Time) Why {
 	case Done:
 		return Why{What: "nothing: " + summary(&s)}
 	case RollingBack:
-		return Why{What: fmt.Sprintf("%d hosts are going back", s.Count(HostRestoring)), Evidence: s.End}
+		return Why{What: plural(s.Count(HostRestoring), "host is", "hosts are") + " going back", Evidence: s.End}
 	}
 	return d.waveWaits()
 }

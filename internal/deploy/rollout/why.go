@@ -204,7 +204,7 @@ func working(w *shoal.Work, h *shoal.Host) Why {
 	case shoal.CauseCPU:
 		what, remedy = "its processor is the limit", "let it be, or give the agent more CPU"
 	case shoal.CauseBusy:
-		what, remedy = "yields to the host's own work", "let it be, or lower the governor's guard"
+		what, remedy = "yields to the host's own work", "let it be, or start its agent without --yield; shoal ctl stats says there what is busy"
 	case shoal.CauseNoPeers:
 		what, remedy = "reaches nobody to fetch from", "check the tracker's address and the firewall of the swarm's port"
 	case shoal.CauseNoPiece:
@@ -214,7 +214,7 @@ func working(w *shoal.Work, h *shoal.Host) Why {
 	}
 	facts := []string{string(w.Step) + progress(w)}
 	if w.Rate > 0 || w.Step == shoal.StepFetch {
-		facts = append(facts, size(w.Rate)+"/s", fmt.Sprintf("%d peers", w.Peers))
+		facts = append(facts, size(w.Rate)+"/s", plural(w.Peers, "peer", "peers"))
 	}
 	if left := w.Total - w.Done; w.Rate > 0 && left > 0 {
 		facts = append(facts, "about "+short(time.Duration(float64(left)/float64(w.Rate)*float64(time.Second)))+" left")

@@ -28,7 +28,7 @@ func TestWhy(t *testing.T) {
 		{"no piece", work(shoal.CauseNoPiece), "fra-1: peers are there, but none has what it lacks (fetch 50%, 1 MB/s, 3 peers, about 8m20s left, for 1m, wan 1MB/s); see that a source or a complete host is up"},
 		{"unreachable", work(shoal.CauseUnreachable), "fra-1: others cannot connect to it (fetch 50%, 1 MB/s, 3 peers, about 8m20s left, for 1m, wan 1MB/s); open its swarm port, or announce the right address"},
 		{"cpu", work(shoal.CauseCPU), "fra-1: its processor is the limit (fetch 50%, 1 MB/s, 3 peers, about 8m20s left, for 1m, wan 1MB/s); let it be, or give the agent more CPU"},
-		{"governor", work(shoal.CauseBusy), "fra-1: yields to the host's own work (fetch 50%, 1 MB/s, 3 peers, about 8m20s left, for 1m, wan 1MB/s); let it be, or lower the governor's guard"},
+		{"governor", work(shoal.CauseBusy), "fra-1: yields to the host's own work (fetch 50%, 1 MB/s, 3 peers, about 8m20s left, for 1m, wan 1MB/s); let it be, or start its agent without --yield; shoal ctl stats says there what is busy"},
 		{"verifying", func(_ *shoal.Host, a *shoal.AppReport) {
 			a.Work = &shoal.Work{Version: "2", Step: shoal.StepVerify, Done: 200, Total: 100}
 		}, "fra-1: nothing holds it up: verify 2 (verify 100%)"},

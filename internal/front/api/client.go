@@ -29,7 +29,8 @@ type ClientOptions struct {
 	// Certificate is shown to the server when there is no token; nil: none.
 	Certificate func() (*tls.Certificate, error)
 	// Patient clients try again until their context ends when no server answers,
-	// with pauses that grow; agents do.
+	// with pauses that grow; agents do. That none of those who answer is a server
+	// of the fleet does not change with time: it ends the call.
 	Patient bool
 	Log     *slog.Logger // says what a patient client waits for; nil: nobody is told
 }
@@ -134,7 +135,7 @@ func (c *Client) call(ctx context.Context, a ask, in, into any) error {
 // that would matter.
 func (c *Client) do(ctx context.Context, a ask) (body []byte, head http.Header, err error) {
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
-		start := int(c.first.Load())
+		start, strangers := int(c.first.Load()), 0
 		for i := range c.urls {
 			at := (start + i) % len(c.urls)
 			var sent bool
@@ -145,15 +146,19 @@ func (c *Client) do(ctx context.Context, a ask) (body []byte, head http.Header, 
 				}
 				return body, head, err
 			}
+			if stranger := (*trust.Stranger)(nil); errors.As(err, &stranger) {
+				strangers++
+			}
 		}
-		if !c.o.Patient || !a.again {
+		if !c.o.Patient || !a.again || strangers == len(c.urls) {
 			return nil, nil, err
 		}
+		wait := pause/2 + rand.N(pause)
 		if c.o.Log != nil {
-			c.o.Log.Warn("no server can be asked, tries again", "err", err)
+			c.o.Log.Warn("no server can be asked, tries again", "err", err, "again_in", wait.Round(time.Millisecond))
 		}
 		select {
-		case <-time.After(pause/2 + rand.N(pause)):
+		case <-time.After(wait):
 		case <-ctx.Done():
 			return nil, nil, err
 		}

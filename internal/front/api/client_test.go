@@ -214,7 +214,29 @@ func TestClientOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if _, err := c.Situation(context.Background()); !errors.Is(err, shoal.ErrUnavailable) || !strings.Contains(err.Error(), "not one of this fleet") {
-		t.Errorf("another fleet: %v", err)
+	stranger := (*trust.Stranger)(nil)
+	if _, err := c.Situation(context.Background()); !errors.Is(err, shoal.ErrUnavailable) || !errors.As(err, &stranger) {
+		t.Fatalf("another fleet: %v", err)
+	}
+	if stranger.Shown != s.authority.Pin() {
+		t.Errorf("it is said to show %s, and shows %s", stranger.Shown, s.authority.Pin())
+	}
+	// Nobody becomes one by waiting: a patient client ends too. It waits when one of its servers may be good.
+	c.o.Patient = true
+	if _, err := c.Situation(t.Context()); !errors.As(err, &stranger) {
+		t.Errorf("a patient client of another fleet: %v", err)
+	}
+	gone := *c.urls[0]
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone.Host = l.Addr().String()
+	l.Close()
+	c.urls = append(c.urls, &gone)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	if _, err := c.Situation(ctx); ctx.Err() == nil {
+		t.Errorf("ends while one server may come back: %v", err)
 	}
 }

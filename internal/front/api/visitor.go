@@ -100,7 +100,7 @@ func (s *Server) bearer(ctx context.Context, secret string) (visitor, error) {
 	token, err := s.Door.Token(ctx, id)
 	switch {
 	case errors.Is(err, shoal.ErrNotFound):
-		return visitor{}, fmt.Errorf("%w: no such token", errWho)
+		return visitor{}, fmt.Errorf("%w: no such token here: it was revoked, or is of another fleet", errWho)
 	case err != nil:
 		return visitor{}, err
 	}

@@ -202,7 +202,14 @@ func (s *shell) agent(ctx context.Context, o node.AgentOptions) error {
 	case stoppedBySignal(ctx):
 		return nil
 	case errors.Is(err, node.ErrNoToken):
-		return coded{err, CodeUsage, "`shoal tokens create --role joiner --host " + o.Config.Host + "` makes one; give it by a --token-file that is there, or $" + envToken}
+		return coded{err, CodeUsage, tokenFor(o.Config.Host) + "; give it by a --token-file that is there, or $" + envToken}
+	case errors.Is(err, node.ErrNotAdmitted):
+		return coded{err, CodePermission, tokenFor(o.Config.Host) + "; what the host is called is said by --host, or host: in its configuration"}
 	}
 	return err
+}
+
+// tokenFor says how a host gets a token to join with.
+func tokenFor(host string) string {
+	return fmt.Sprintf("`shoal tokens create %s --role joiner --host %[1]s` makes one", host)
 }

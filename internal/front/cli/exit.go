@@ -124,6 +124,17 @@ func as[T error]() func(error) bool {
 	}
 }
 
+// fromNetwork matches what went wrong between hosts. A bare system call's error
+// counts as none: it has the methods of a net.Error whatever failed.
+func fromNetwork(err error) bool {
+	var n net.Error
+	if !errors.As(err, &n) {
+		return false
+	}
+	_, bare := n.(syscall.Errno)
+	return !bare
+}
+
 // causes are looked through in order, so the narrow ones stand first.
 func causes() []cause {
 	return []cause{
@@ -152,12 +163,13 @@ func causes() []cause {
 		{is(syscall.EADDRINUSE), CodeNetwork, "another program listens there; choose another address"},
 		{is(syscall.EADDRNOTAVAIL), CodeNetwork, "no interface of this machine has that address"},
 		{is(syscall.ECONNREFUSED), CodeNetwork, "nothing listens there"},
+		{is(syscall.ENOTDIR), CodeRefused, "a file is where a folder has to be"},
 		{is(syscall.EROFS), CodePermission, "the file system is mounted read-only"},
 		{is(fs.ErrPermission), CodePermission, "run as a user that may, or change the owner or mode"},
 		{is(fs.ErrNotExist), CodeNotFound, ""},
 		{is(fs.ErrExist), CodeRefused, ""},
 		{as[*build.FileError](), CodeRefused, "--exclude leaves it out"},
-		{as[net.Error](), CodeNetwork, ""},
+		{fromNetwork, CodeNetwork, ""},
 		{is(context.Canceled), CodeInterrupted, ""},
 		{is(node.ErrStopped), CodeInterrupted, ""},
 		{as[*control.Refusal](), CodeUsage, ""},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"regexp"
 	"strconv"
@@ -27,7 +28,10 @@ func TestCodeOf(t *testing.T) {
 		{wrap(&fs.PathError{Op: "open", Path: "x", Err: syscall.EACCES}), CodePermission, true},
 		{wrap(&fs.PathError{Op: "open", Path: "x", Err: syscall.EEXIST}), CodeRefused, false},
 		{wrap(&fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}), CodeNoSpace, true},
+		{wrap(&fs.PathError{Op: "mkdir", Path: "x", Err: syscall.ENOTDIR}), CodeRefused, true},
+		{wrap(&fs.PathError{Op: "read", Path: "x", Err: syscall.EIO}), CodeFailed, false},
 		{wrap(os.NewSyscallError("bind", syscall.EADDRINUSE)), CodeNetwork, true},
+		{wrap(&net.OpError{Op: "dial", Net: "tcp", Err: syscall.EHOSTUNREACH}), CodeNetwork, false},
 		{wrap(context.Canceled), CodeInterrupted, false},
 		{wrap(interrupted{syscall.SIGTERM}), CodeInterrupted, false},
 	} {

@@ -165,7 +165,11 @@ func (s *shell) now(ctx context.Context, c *api.Client) (time.Time, error) {
 // newest rollout it is.
 func rolloutOf(ctx context.Context, c *api.Client, arg string) (shoal.Progress, error) {
 	if id, err := strconv.ParseUint(arg, 10, 64); err == nil {
-		return c.Rollout(ctx, id)
+		p, err := c.Rollout(ctx, id)
+		if errors.Is(err, shoal.ErrNotFound) {
+			return p, noRollout(ctx, c, fmt.Sprintf("there is no rollout %d", id))
+		}
+		return p, err
 	}
 	if err := shoal.CheckApp(arg); err != nil {
 		return shoal.Progress{}, usagef("name a rollout by its number, or the app that it is of", "%w", err)
@@ -175,9 +179,43 @@ func rolloutOf(ctx context.Context, c *api.Client, arg string) (shoal.Progress, 
 		return shoal.Progress{}, err
 	}
 	if len(list) == 0 {
-		return shoal.Progress{}, coded{fmt.Errorf("there is no rollout of the app %s", arg), CodeNotFound, "`shoal status --all` lists all rollouts"}
+		return shoal.Progress{}, noRollout(ctx, c, "there is no rollout of the app "+arg)
 	}
 	return c.Rollout(ctx, list[0].Rollout.ID)
+}
+
+// maxNamed is how many names an error lists at most.
+const maxNamed = 8
+
+// noRollout says which rollouts there are instead.
+func noRollout(ctx context.Context, c *api.Client, what string) error {
+	list, err := c.Rollouts(ctx, shoal.RolloutQuery{Over: true})
+	if err != nil {
+		return err
+	}
+	if len(list) == 0 {
+		return coded{errors.New(what), CodeNotFound, "there has been none yet: `shoal push` begins one"}
+	}
+	var newest []string // of each app
+	seen := map[string]bool{}
+	for _, p := range list {
+		if r := p.Rollout; !seen[r.App] {
+			seen[r.App] = true
+			newest = append(newest, fmt.Sprintf("%d of %s", r.ID, r.App))
+		}
+	}
+	if more := len(newest) - maxNamed; more > 0 {
+		newest = append(newest[:maxNamed], countText(more, "more app"))
+	}
+	return coded{errors.New(what), CodeNotFound, "the newest are " + strings.Join(newest, ", ") + "; `shoal status --all` lists all rollouts"}
+}
+
+// noHost tells of a host that is not in the fleet where to look.
+func noHost(err error) error {
+	if errors.Is(err, shoal.ErrNotFound) {
+		return coded{err, CodeNotFound, "`shoal hosts` lists the hosts of the fleet"}
+	}
+	return err
 }
 
 // fleetVerbs are the verbs that ask the control plane.

@@ -31,6 +31,10 @@ hosts forget HOST removes one: its certificate is refused from then on.`,
 		if err != nil {
 			return err
 		}
+		if len(list) == 0 && len(args) == 1 {
+			fmt.Fprintf(s.screen, "no host matches %s; %s\n", to, adviceToLook)
+			return nil
+		}
 		now, err := s.now(ctx, c)
 		if err == nil {
 			s.printHosts(list, now)
@@ -43,10 +47,13 @@ hosts forget HOST removes one: its certificate is refused from then on.`,
 		if err == nil {
 			s.done("forgotten", args[0])
 		}
-		return err
+		return noHost(err)
 	}))
 	return cmd
 }
+
+// adviceToLook is for whoever selects no host.
+const adviceToLook = "`shoal hosts` shows all, with their labels; host=NAME is the one of that name"
 
 // done says that something was done to something.
 func (s *shell) done(event, what string) {
@@ -139,7 +146,7 @@ func (s *shell) whyCommand() *cobra.Command {
 	return s.withFleet(cmd, func(ctx context.Context, c *api.Client, args []string) error {
 		list, err := c.Why(ctx, args[0])
 		if err != nil {
-			return err
+			return noHost(err)
 		}
 		for _, w := range list {
 			w.Host = cmp.Or(w.Host, args[0])

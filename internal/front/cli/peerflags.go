@@ -42,9 +42,9 @@ func limitFlags() [][2]string {
 		{"up", "limit of what the process sends, for example 50MB/s, or with hours (shoal help limits)"},
 		{"down", "limit of what the process receives, for example 400mbit"},
 		{"up-wan", "the same towards other data centres, and hosts whose place is not known"},
-		{"down-wan", "the same from there"},
+		{"down-wan", "limit of what comes from other data centres"},
 		{"up-local", "the same inside of this host's data centre"},
-		{"down-local", "the same from there"},
+		{"down-local", "limit of what comes from this host's data centre"},
 	}
 }
 
@@ -70,7 +70,7 @@ func (f *peerFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.place.Datacenter, "datacenter", "", "data centre of this host (default: by its address, from --topology)")
 	flags.StringArrayVar(&f.addresses, "address", nil, "another address of this host: NETWORK=IP[:PORT] for hosts of its data centre on that network, "+
 		"IP[:PORT] for everybody, as behind address translation (repeat; default: by its interfaces, from --topology)")
-	flags.StringVar(&f.place.Rack, "rack", "", "rack of this host (default: the same)")
+	flags.StringVar(&f.place.Rack, "rack", "", "rack of this host (default: by its address, from --topology)")
 }
 
 // options checks the flags and turns them into what node takes.

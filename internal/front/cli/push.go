@@ -86,6 +86,15 @@ func (s *shell) push(ctx context.Context, c *api.Client, f *pushFlags, path stri
 	if err != nil {
 		return err
 	}
+	if !f.register { // before anything is hashed or registered
+		hosts, err := c.Hosts(ctx, wish.To)
+		if err != nil {
+			return err
+		}
+		if len(hosts) == 0 {
+			return coded{fmt.Errorf("no host matches %s, so nothing was hashed or registered", wish.To), CodeRefused, adviceToLook}
+		}
+	}
 	var src *source
 	if path != "" {
 		if src, err = s.openSource(ctx, c, f, path); err != nil {

@@ -48,7 +48,7 @@ func (f *rolloutFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.startAt, "start-at", "", "no byte moves before: "+timeForms)
 	flags.StringVar(&f.activateAt, "activate-at", "", "no host switches before")
 	flags.DurationVar(&f.r.SwitchDeadline, "switch-deadline", shoal.DefaultSwitchDeadline, "how long a host may take to switch and be well")
-	flags.BoolVar(&f.r.StageOnly, "stage-only", false, "stage everywhere; hosts switch when `shoal activate` says so")
+	flags.BoolVar(&f.r.StageOnly, "stage-only", false, "stage everywhere; hosts switch when shoal activate says so")
 	flags.BoolVar(&f.r.Supersede, "supersede", false, "end older rollouts of the app instead of waiting for them")
 	flags.BoolVar(&f.r.IgnoreFreeze, "ignore-freeze", false, "switch during a freeze too (operators only)")
 }

@@ -181,14 +181,16 @@ func (s *state) second(p *peer) *active {
 func (s *state) patience() time.Duration { return max(minPatience, 3*s.latency/2) }
 
 // stalled tells whether none of those who were asked for a piece has sent
-// anything at all for a while.
+// anything at all for a while. Over a slow line all wait for longer than that in
+// the queues of those whom they ask, and to ask others too makes the queues longer.
 func (s *state) stalled(a *active) bool {
+	limit := max(stalledAfter, 2*s.latency)
 	for _, p := range a.by {
-		if s.now.Sub(time.Unix(0, p.link.fetch.progress.Load())) < stalledAfter {
+		if s.now.Sub(time.Unix(0, p.link.fetch.progress.Load())) < limit {
 			return false
 		}
 	}
-	return a.web == nil && s.now.Sub(a.since) >= stalledAfter
+	return a.web == nil && s.now.Sub(a.since) >= limit
 }
 
 // unstick deals with peers that were asked and send nothing.

@@ -42,7 +42,7 @@ func (e gotHaves) apply(s *state) {
 			if s.have.Has(int(i)) {
 				p.overlap++
 			}
-			s.freed = p.received(i, s.now) || s.freed
+			s.received(p, i)
 			s.sourceHeard(p, i)
 		}
 	}

@@ -86,7 +86,7 @@ func (s *state) hasLeft(p *peer, b wire.Block, err error) {
 		return
 	}
 	if p.shoal {
-		s.freed = p.sent(b, s.now) || s.freed
+		s.sent(p, b)
 		s.outOfLane(p, b)
 	}
 	if err != nil {

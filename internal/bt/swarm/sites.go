@@ -20,7 +20,6 @@ type site struct {
 	senders choker.Abroad
 	queue   queue
 	pace    pace // of what comes from there
-	given   pace // of what goes there
 }
 
 // queue is the peers of one site that we serve, and how many serve us. They share slots and lanes of
@@ -31,6 +30,7 @@ type queue struct {
 	turns   []choker.Turn // likewise
 	busy    int           // lanes that are taken, of feed
 	senders int           // peers that send to us; see countSender
+	given   pace          // of what goes there
 }
 
 func (s *state) queueOf(p *peer) *queue {

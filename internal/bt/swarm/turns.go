@@ -23,7 +23,7 @@ const (
 	turnIdle   = 100 * time.Millisecond // and three round trips: an unused licence does not hold its slot longer
 	turnRemind = 500 * time.Millisecond // then the peer is told again that we have time for it
 	slowTurn   = time.Second            // a block that takes longer makes its peer slow
-	forget     = 3 * time.Second        // a piece that was sent and is not announced
+	forget     = leastStall             // a piece that was sent and is not announced
 )
 
 // owing is a piece of which a shoal peer has asked for blocks. It is owed until
@@ -53,30 +53,29 @@ func (p *peer) owes(b wire.Block) bool {
 	return o != nil && slices.Contains(o.blocks, b)
 }
 
-// sent notes that a block has left; freed tells that the peer is owed a piece less.
-func (p *peer) sent(b wire.Block, now time.Time) (freed bool) {
+// sent notes that a block has left.
+func (s *state) sent(p *peer, b wire.Block) {
 	o := p.owed[b.Index]
 	if o == nil {
-		return false
+		return
 	}
 	p.strike(o, b)
-	o.since = now
-	return p.has.Has(int(b.Index)) && p.received(b.Index, now)
+	o.since = s.now
+	if p.has.Has(int(b.Index)) {
+		s.received(p, b.Index)
+	}
 }
 
-// received notes that a peer has a piece; freed tells that it was owed. Blocks of
-// it that wait still, for a peer that got it elsewhere, stay owed until they are
-// sent or cancelled.
-func (p *peer) received(piece uint32, now time.Time) (freed bool) {
+// received notes that a peer has a piece. Blocks of it that wait still, for a
+// peer that got it elsewhere, stay owed until they are sent or cancelled.
+func (s *state) received(p *peer, piece uint32) {
 	o := p.owed[piece]
 	if o == nil || len(o.blocks) > 0 {
-		return false
+		return
 	}
 	delete(p.owed, piece)
-	if p.site != nil {
-		p.site.given.came(now.Sub(o.asked))
-	}
-	return true
+	s.queueOf(p).given.came(s.now.Sub(o.asked))
+	s.freed = true
 }
 
 // unowe notes that a block will not be sent.
@@ -98,14 +97,15 @@ func (p *peer) strike(o *owing, b wire.Block) {
 
 // busy counts the pieces that are owed to a peer, and tells whether one of them
 // takes long. Those of which it has said nothing for long are forgotten.
-func (p *peer) busy(now time.Time) (pieces int, slow bool) {
+func (p *peer) busy(now time.Time) (pieces int, slow bool) { return p.owedFor(now, slowTurn) }
+
+func (p *peer) owedFor(now time.Time, limit time.Duration) (pieces int, slow bool) {
 	if len(p.owed) == 0 { // nearly always, and to begin to range over a map takes as long as all the rest
 		return 0, false
 	}
-	limit := p.slowAfter()
 	for piece, o := range p.owed {
 		d := now.Sub(o.since)
-		if len(o.blocks) == 0 && d > max(forget, limit) {
+		if len(o.blocks) == 0 && d > forget {
 			delete(p.owed, piece)
 			continue
 		}
@@ -114,13 +114,10 @@ func (p *peer) busy(now time.Time) (pieces int, slow bool) {
 	return len(p.owed), slow
 }
 
-// slowAfter is how long a block may take before its peer is slow. Over a full link
-// all take long, and serving more at a time because of it would make them longer.
-func (p *peer) slowAfter() time.Duration {
-	if p.site == nil {
-		return slowTurn
-	}
-	return min(max(slowTurn, 3*p.site.given.took), leastStall)
+// slowAfter is how long a block may take before its peer is slow. Over a slow or full
+// line all take long, and serving more at a time because of it would make them longer.
+func (q *queue) slowAfter() time.Duration {
+	return min(max(slowTurn, 3*q.given.took), leastStall)
 }
 
 // ending tells whether a peer is at the end of its turn, of which so many pieces
@@ -147,7 +144,7 @@ func (s *state) turns() {
 		}
 		wants := (p.interested || p.blind) && s.useful(p)
 		fresh := wants && p.credit > 0 && s.now.Sub(p.turnAt) < turnIdle+3*p.rtt
-		owed, slow := p.busy(s.now)
+		owed, slow := p.owedFor(s.now, s.queueOf(p).slowAfter())
 		t := choker.Turn{ // half of a long turn (turnAlone) used up is time for the next
 			Wants:  wants && (p.credit < max(1, p.turn/2) || s.now.Sub(p.turnAt) > turnRemind),
 			Busy:   fresh || owed > 0,

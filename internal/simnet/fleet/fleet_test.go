@@ -87,6 +87,17 @@ func TestSlowFirst(t *testing.T) {
 	}
 }
 
+// TestSlowLine: over a line on which a piece is under way for seconds, with those that
+// stand before it, nobody takes that for a stall and asks for it twice.
+func TestSlowLine(t *testing.T) {
+	o := small()
+	o.Hosts, o.Pieces, o.MaxPeers, o.Up = 30, 80, 0, 70e3
+	r := simulate(t, o)
+	if r.Done != o.Hosts || r.Wasted > 0.08 {
+		t.Errorf("%d of %d hosts have everything, and %.1f %% came twice", r.Done, o.Hosts, 100*r.Wasted)
+	}
+}
+
 // TestLost has hosts that die for good.
 func TestLost(t *testing.T) {
 	o := small()

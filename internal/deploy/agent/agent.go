@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"os/exec"
 	"sync"
 	"time"
 
@@ -98,6 +99,16 @@ func New(o Options) (_ *Agent, err error) {
 	}
 	if setAside != nil {
 		o.Log.Error("starts without its record", "err", setAside)
+	}
+	for app, of := range o.Config.Apps {
+		for key, h := range of.hooks() {
+			if len(h.Command) == 0 {
+				continue
+			}
+			if _, err := exec.LookPath(h.Command[0]); err != nil {
+				o.Log.Warn("a hook cannot be run as things are: no release of the app will go live here", "app", app, "hook", key, "err", err)
+			}
+		}
 	}
 	// Also tells whether the disk can be written to; a full one can be again.
 	if err := a.rec.write(a.root); err != nil && !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EDQUOT) {

@@ -143,12 +143,9 @@ func (c *Config) Check() error {
 	}
 	for name, a := range c.Apps {
 		errs = append(errs, shoal.CheckApp(name))
-		for _, h := range []struct {
-			name string
-			hook Hook
-		}{{"pre_activate", a.PreActivate}, {"post_activate", a.PostActivate}, {"health", a.Health.Hook}} {
-			if len(h.hook.Command) > 0 && !filepath.IsAbs(h.hook.Command[0]) {
-				errs = append(errs, fmt.Errorf("app %s: %s: %q: give the executable by its absolute path", name, h.name, h.hook.Command[0]))
+		for key, h := range a.hooks() {
+			if len(h.Command) > 0 && !filepath.IsAbs(h.Command[0]) {
+				errs = append(errs, fmt.Errorf("app %s: %s: %q: give the executable by its absolute path", name, key, h.Command[0]))
 			}
 		}
 		if r := a.Health.Retries; r != nil && *r < 0 {
@@ -156,6 +153,11 @@ func (c *Config) Check() error {
 		}
 	}
 	return errors.Join(slices.DeleteFunc(errs, func(e error) bool { return e == nil })...)
+}
+
+// hooks are all hooks of an app by their keys.
+func (a AppConfig) hooks() map[string]Hook {
+	return map[string]Hook{"pre_activate": a.PreActivate, "post_activate": a.PostActivate, "health": a.Health.Hook}
 }
 
 // allows tells whether an app may come to this host.

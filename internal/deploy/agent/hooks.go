@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"slices"
@@ -70,6 +71,9 @@ func (Commands) Run(parent context.Context, c Call) (string, error) {
 	case errors.Is(err, exec.ErrWaitDelay): // it ended well, but a child of its holds the output
 		return out.String(), nil
 	case err != nil:
+		if start := (*fs.PathError)(nil); errors.As(err, &start) {
+			err = start.Err // the path is said
+		}
 		return out.String(), fmt.Errorf("%s: %w", c.Hook.Command[0], err)
 	}
 	return out.String(), nil

@@ -367,7 +367,11 @@ func (d *Depot) drop(ctx context.Context, held map[string]bool, want []string) {
 				_, err = a.Remove(ctx, version)
 				err = errors.Join(err, a.Close())
 			}
-			d.o.Log.Info("source: dropped", "release", name, "err", err)
+			if err != nil {
+				d.o.Log.Warn("source: could not drop it whole", "release", name, "err", err)
+				return
+			}
+			d.o.Log.Info("source: dropped", "release", name)
 		})
 	}
 }

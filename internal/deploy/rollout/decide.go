@@ -219,7 +219,7 @@ func (d *decider) staging() {
 	verified, counted := d.gate()
 	if g := d.s.Rollout.Gate; g.Deadline > 0 && d.s.Clock-d.s.PhaseAt >= g.Deadline && counted > verified {
 		if late := counted - verified; late > g.Stragglers.Down(d.s.size()) {
-			d.pause(PauseDeadline, fmt.Sprintf("%d of %d hosts have not staged within %s (%s)", late, counted, short(g.Deadline), d.some(HostStaging)))
+			d.pause(PauseDeadline, fmt.Sprintf("%d of %d hosts have not staged within %s (%s)", late, counted, short(g.Deadline), d.blame(Why{Evidence: d.some(HostStaging)}).Evidence))
 			return
 		}
 		for i := range d.s.Members {

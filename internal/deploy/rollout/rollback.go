@@ -3,9 +3,27 @@ package rollout
 import (
 	"cmp"
 	"fmt"
+	"strings"
 
 	"shoal"
 )
+
+// nothingBefore is why a host does not go back.
+const nothingBefore = "nothing to go back to: no other release was live before"
+
+// whyBack is why hosts go back, and how many cannot.
+func (s *State) whyBack() string {
+	stay := 0
+	for i := range s.Members {
+		if s.Members[i].Reason == nothingBefore {
+			stay++
+		}
+	}
+	if stay == 0 {
+		return s.End
+	}
+	return strings.TrimPrefix(s.End+"; ", "; ") + plural(stay, "host has", "hosts have") + " " + nothingBefore
+}
 
 // rollback sends back every host that was ever ordered to switch, and only
 // those. Going back moves no byte, and a freeze does not hold it.
@@ -39,7 +57,7 @@ func (d *decider) goBack(m *Member) bool {
 		d.order(m, ActWithdraw, HostUntouched, "")
 		return false
 	case m.Previous == "" || m.Previous == d.s.Rollout.Version:
-		d.order(m, ActWithdraw, HostFailed, "nothing to go back to: no other release was live before")
+		d.order(m, ActWithdraw, HostFailed, nothingBefore)
 		m.Broken = true
 		return false
 	}

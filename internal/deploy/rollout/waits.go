@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,7 +14,7 @@ func Waits(s State, v View, now time.Time) Why {
 	d := newDecider(s, v, now)
 	id := s.Rollout.ID
 	if s.Phase == Aborted || s.Phase == RolledBack {
-		return Why{What: fmt.Sprintf("rollout %d is %s", id, s.Phase), Evidence: s.End, Remedy: "push the release again"}
+		return Why{What: fmt.Sprintf("rollout %d is %s", id, s.Phase), Evidence: s.whyBack(), Remedy: "push the release again"}
 	}
 	if v.Stopped {
 		return Why{What: d.hold(), Remedy: "shoal resume"}
@@ -24,7 +25,11 @@ func Waits(s State, v View, now time.Time) Why {
 	switch s.Phase {
 	case Queued:
 		if by := aheadOf(&s, v); by != 0 {
-			return Why{What: fmt.Sprintf("rollout %d of the same app goes first", by), Remedy: fmt.Sprintf("wait, abort %d, or push with --supersede", by)}
+			w := behind(by)
+			if first := v.other(by); first.Phase != Queued {
+				w.Evidence = Waits(first, v, now).facts()
+			}
+			return w
 		}
 		if s.Rollout.StartAt.IsZero() {
 			return Why{What: fmt.Sprintf("rollout %d is about to start", id)}
@@ -42,9 +47,25 @@ func Waits(s State, v View, now time.Time) Why {
 	case Done:
 		return Why{What: "nothing: " + summary(&s)}
 	case RollingBack:
-		return Why{What: plural(s.Count(HostRestoring), "host is", "hosts are") + " going back", Evidence: s.End}
+		return Why{What: plural(s.Count(HostRestoring), "host is", "hosts are") + " going back", Evidence: s.whyBack()}
 	}
 	return d.waveWaits()
+}
+
+// behind is a rollout that waits for its turn.
+func behind(by uint64) Why {
+	return Why{What: fmt.Sprintf("rollout %d of the same app goes first", by), Remedy: fmt.Sprintf("wait, abort %d, or push with --supersede", by)}
+}
+
+// other is the rollout of a number, which is one of Others.
+func (v View) other(id uint64) State {
+	i := slices.IndexFunc(v.Others, func(s State) bool { return s.Rollout.ID == id })
+	return v.Others[i]
+}
+
+// facts are what an answer says without its remedy.
+func (w Why) facts() string {
+	return strings.TrimSuffix(w.What+": "+w.Evidence, ": ")
 }
 
 func until(what string, at, now time.Time) Why {

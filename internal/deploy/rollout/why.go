@@ -100,12 +100,28 @@ func (e *explainer) stranger() Why {
 		return Why{What: fmt.Sprintf("rollout %d is not for it", e.s.Rollout.ID), Evidence: "selector " + e.s.Rollout.To.String(), Remedy: "label the host, or push to a wider selector"}
 	}
 	if e.s.Phase == Queued {
-		return e.rolloutWaits()
+		return e.queued()
 	}
 	if c := claimsOn(e.s.Rollout, e.v.Others)[e.h.Name]; c.by != 0 {
 		return Why{What: fmt.Sprintf("rollout %d of the same app has it", c.by)}
 	}
 	return Why{What: fmt.Sprintf("rollout %d is %s and takes no more hosts", e.s.Rollout.ID, e.s.Phase), Remedy: "push the release again"}
+}
+
+// queued is a host whose rollout waits for its turn: what counts for it is where
+// it is in the one that goes first.
+func (e *explainer) queued() Why {
+	by := aheadOf(e.s, e.v)
+	if by == 0 {
+		return e.rolloutWaits()
+	}
+	first := e.v.other(by)
+	if first.Member(e.h.Name) == nil {
+		return e.rolloutWaits()
+	}
+	w := behind(by)
+	w.Evidence = Explain(first, e.v, e.h.Name, e.now).facts()
+	return w
 }
 
 func (e *explainer) silent() Why {

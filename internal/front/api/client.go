@@ -64,7 +64,7 @@ func NewClient(o ClientOptions) (*Client, error) {
 	for _, s := range o.Servers {
 		u, err := url.Parse(s)
 		if err != nil || u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" {
-			return nil, fmt.Errorf("%w: server %.80q: write it as https://HOST:PORT", shoal.ErrInvalid, s)
+			return nil, fmt.Errorf("%w: server %.80q: write it as https://HOST:PORT, an IPv6 address in [brackets]", shoal.ErrInvalid, s)
 		}
 		c.urls = append(c.urls, u)
 	}

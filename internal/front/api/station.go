@@ -1,10 +1,12 @@
 package api
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -110,7 +112,7 @@ func (s *Server) watch(c *call) (any, error) {
 	host := c.Cert.Name // the request itself is not kept
 	s.Agents.Await(c.ctx(), host, since, func(o shoal.Orders, err error) {
 		if err != nil {
-			status, doc := s.refuse(err, false, "path", "/v1/agent/orders", "by", host)
+			status, doc := s.refuse(err, errors.Is(err, context.Canceled), "path", "/v1/agent/orders", "by", host)
 			s.lobby.tell(answer{g, status, doc})
 			return
 		}

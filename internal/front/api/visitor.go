@@ -124,7 +124,7 @@ func (s *Server) member(ctx context.Context, chain []*x509.Certificate, now time
 		return visitor{}, err
 	}
 	if !id.Issued.After(forgotten) {
-		return visitor{}, fmt.Errorf("%w: host %s was forgotten at %s", errWho, id.Name, forgotten.Format(time.RFC3339))
+		return visitor{}, fmt.Errorf("%w: host %s was forgotten at %s: to join anew it has to move ROOT/.shoal/identity away and be given a new token", errWho, id.Name, forgotten.Format(time.RFC3339))
 	}
 	v.Role = shoal.Agent
 	return v, nil

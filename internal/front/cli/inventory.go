@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -179,6 +180,10 @@ func (s *shell) auditCommand() *cobra.Command {
 				return err
 			}
 			if len(part) == 0 {
+				if q.Rollout > 0 && q.After == 0 {
+					_, err := rolloutOf(ctx, c, strconv.FormatUint(q.Rollout, 10)) // it may be no number of one
+					return err
+				}
 				break
 			}
 			q.After = part[len(part)-1].N

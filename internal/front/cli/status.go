@@ -37,6 +37,7 @@ argument, one rollout and its hosts.`,
 				return s.follow(ctx, c, p.Rollout.ID, false)
 			}
 			s.printRollout(p)
+			s.printf("%s", scatteredText(ctx, c, []shoal.Progress{p}))
 			s.printMembers(p.Members)
 			return nil
 		}
@@ -62,7 +63,7 @@ func (s *shell) overview(ctx context.Context, c *api.Client, all, watch bool) er
 				s.event("rollout", p)
 			}
 		} else {
-			v.say(overviewText(now, list), nil)
+			v.say(overviewText(now, list)+scatteredText(ctx, c, list), nil)
 		}
 		if !watch {
 			return nil
@@ -82,6 +83,23 @@ func overviewText(now shoal.Situation, list []shoal.Progress) string {
 	}
 	if len(list) == 0 {
 		text += "no rollout is under way\n"
+	}
+	return text
+}
+
+// scatteredText names what is being staged though no server has all of it: hosts
+// can only wait while nobody serves it. It is a remark: that it cannot be asked for is no error.
+func scatteredText(ctx context.Context, c *api.Client, list []shoal.Progress) string {
+	text, said := "", map[string]bool{}
+	for _, p := range list {
+		r := p.Rollout
+		if p.Phase != "staging" || said[r.Name()] {
+			continue
+		}
+		said[r.Name()] = true
+		if there, err := find(ctx, c, r.App, r.Version); err == nil && there.App != "" && !there.Held {
+			text += fmt.Sprintf("no server has all of %s yet: let the push go on that serves it; if that has ended, the same push serves it again\n", r.Name())
+		}
 	}
 	return text
 }

@@ -19,17 +19,22 @@ type Budget struct {
 	// thousands of connections live in one process it may be less.
 	Small int
 
-	limit int64
-	used  atomic.Int64
-	pool  sync.Pool
+	limit  int64
+	used   atomic.Int64
+	pool   sync.Pool
+	blocks sync.Pool // of stockBlock bytes each, for what is sent
 }
 
 // NewBudget returns a budget of limit bytes (at least one buffer).
 func NewBudget(limit int64) *Budget {
-	return &Budget{limit: max(limit, BulkSize), pool: sync.Pool{New: func() any {
-		b := make([]byte, BulkSize)
+	return &Budget{limit: max(limit, BulkSize), pool: buffersOf(BulkSize), blocks: buffersOf(stockBlock)}
+}
+
+func buffersOf(size int) sync.Pool {
+	return sync.Pool{New: func() any {
+		b := make([]byte, size)
 		return &b
-	}}}
+	}}
 }
 
 // TryGet returns a buffer of BulkSize bytes, or nil when the budget is spent:

@@ -77,5 +77,6 @@ func (c *Conn) buffer(n int) ([]byte, func()) {
 			return *b, func() { c.o.Budget.Put(b) }
 		}
 	}
-	return make([]byte, stockBlock), func() {}
+	b := c.o.Budget.blocks.Get().(*[]byte)
+	return *b, func() { c.o.Budget.blocks.Put(b) }
 }

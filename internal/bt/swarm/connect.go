@@ -291,7 +291,7 @@ func (s *state) newPeer(e connected) *peer {
 		},
 		towardsUs:   towardsUs{has: bitfield.New(n), unit: stockUnit, chokesUs: true},
 		towardsThem: towardsThem{amChoking: true, chokedAt: s.now, pexAt: s.now.Add(-50 * time.Second)},
-		serving:     serving{owed: map[uint32]*owing{}, revealed: map[uint32]struct{}{}},
+		serving:     serving{revealed: map[uint32]struct{}{}},
 	}
 	if e.outgoing {
 		p.dialled, p.listen = e.addr, e.addr

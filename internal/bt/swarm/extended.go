@@ -181,29 +181,27 @@ func (s *state) sharePeers(p *peer) {
 		return
 	}
 	var x wire.Pex
-	now := map[netip.AddrPort]*peer{}
+	now := make([]netip.AddrPort, 0, min(len(s.peers), wire.MaxPex/2))
 	for q := range s.peers {
-		if q != p && q.listen.IsValid() && len(now) < wire.MaxPex/2 {
-			now[q.listen] = q
+		if q == p || !q.listen.IsValid() || len(now) == wire.MaxPex/2 {
+			continue
+		}
+		now = append(now, q.listen)
+		if _, known := slices.BinarySearchFunc(p.told, q.listen, netip.AddrPort.Compare); !known {
+			x.Added = append(x.Added, wire.PexPeer{Addr: q.listen, Flags: q.pexFlags(), Via: between(p, q)})
 		}
 	}
-	for a, q := range now {
-		if !p.told[a] {
-			x.Added = append(x.Added, wire.PexPeer{Addr: a, Flags: q.pexFlags(), Via: between(p, q)})
-		}
-	}
-	for a := range p.told {
-		if _, still := now[a]; !still {
+	slices.SortFunc(now, netip.AddrPort.Compare)
+	now = slices.Compact(now)
+	for _, a := range p.told {
+		if _, still := slices.BinarySearchFunc(now, a, netip.AddrPort.Compare); !still {
 			x.Dropped = append(x.Dropped, wire.PexPeer{Addr: a})
 		}
 	}
 	if len(x.Added)+len(x.Dropped) == 0 {
 		return
 	}
-	p.told = make(map[netip.AddrPort]bool, len(now))
-	for a := range now {
-		p.told[a] = true
-	}
+	p.told = now
 	p.send(func(b []byte) []byte { return wire.AppendExtended(b, id, x.Encode()) })
 }
 

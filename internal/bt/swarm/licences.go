@@ -99,7 +99,7 @@ func (s *state) holdsBack(at *site) bool {
 // useLicences asks those who let us begin pieces, the newest licence first: its
 // giver had nothing better to do a moment ago.
 func (s *state) useLicences() {
-	var ps []*peer
+	ps := s.lenders[:0]
 	for p := range s.peers {
 		if p.licence > 0 {
 			ps = append(ps, p)
@@ -109,6 +109,8 @@ func (s *state) useLicences() {
 	for _, p := range ps {
 		s.fill(p)
 	}
+	clear(ps)
+	s.lenders = ps
 }
 
 // refill asks those of whom pieces have come for others: once for all that came

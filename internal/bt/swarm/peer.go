@@ -11,34 +11,35 @@ import (
 )
 
 // peer is one connection as the loop sees it. Only the loop touches it; what
-// its goroutines share is in link.
+// its goroutines share is in link. What is looked at often comes first: where
+// thousands of torrents live in one process, each line of it is a miss.
 type peer struct {
 	link *link
 	gone bool // removed: its connection is ending
-	identity
-	towardsUs
-	towardsThem
 	serving
-	conduct
+	towardsThem
+	towardsUs
 	down, up meter
 	counted  Traffic // of its bytes, those that stand in the sums by place
+	conduct
+	identity
 }
 
 // identity is who a peer is.
 type identity struct {
-	id       [20]byte
 	outgoing bool
-	rank     uint32           // BEP 40
+	shoal    bool
+	extended bool           // it takes extension messages (BEP 10)
+	shoalID  uint8          // of its shoal messages; 0: it takes none
+	rank     uint32         // BEP 40
+	site     *site          // nil: ours
+	place    topology.Place // where it is; see locate
+	joined   time.Time
+	id       [20]byte
 	dialled  netip.AddrPort   // what was dialled, if outgoing
 	listen   netip.AddrPort   // where it takes connections, if known
 	also     []netip.AddrPort // and where else
 	ext      wire.ExtHandshake
-	shoal    bool
-	extended bool           // it takes extension messages (BEP 10)
-	shoalID  uint8          // of its shoal messages; 0: it takes none
-	place    topology.Place // where it is; see locate
-	site     *site          // nil: ours
-	joined   time.Time
 }
 
 // towardsUs is what a peer has and gives.
@@ -68,19 +69,19 @@ type towardsThem struct {
 	blind      bool // it sees only the pieces that a source has offered it
 	members    int  // of the roster: those that it was told of
 	pexAt      time.Time
-	told       map[netip.AddrPort]bool
+	told       []netip.AddrPort // of others, sorted
 }
 
 // serving is what a shoal peer wants of us, and what the source has promised.
 type serving struct {
-	owed     map[uint32]*owing // by piece
+	credit   int               // pieces that it may still begin
+	turn     int               // and might when its turn came
+	turnAt   time.Time         // when that was
+	owed     map[uint32]*owing // by piece; nil: none
 	unsent   int               // blocks of them
-	lane     lane
-	credit   int       // pieces that it may still begin
-	turn     int       // and might when its turn came
-	turnAt   time.Time // when that was
-	overlap  int       // pieces that we both have
+	overlap  int               // pieces that we both have
 	rtt      time.Duration
+	lane     lane
 	revealed map[uint32]struct{} // by a source: pieces offered to this peer and not yet sent
 }
 

@@ -59,6 +59,9 @@ func (s *state) locate(p *peer) {
 // of the peer's place among them.
 func (s *state) account(p *peer) {
 	now := Traffic{Up: p.link.conn.Sent(), Down: p.link.conn.Received()}
+	if now == p.counted {
+		return
+	}
 	at := p.place.Datacenter
 	sum, known := s.sums.places[at]
 	if !known && len(s.sums.places) >= maxPlaces {

@@ -43,6 +43,10 @@ func (s *state) queueOf(p *peer) *queue {
 // settle puts a peer into its site and counts its pieces there.
 func (s *state) settle(p *peer) {
 	im := &s.imports
+	whole := p.seed() || p.ext.Shoal.Source // a source that hides its pieces is there for its own site
+	if p.settled && whole == p.whole && s.at(p) {
+		return // as after nearly every have
+	}
 	at := im.sites[p.place.Datacenter]
 	if p.place.Datacenter == s.conn.place.Datacenter {
 		at = nil
@@ -54,7 +58,6 @@ func (s *state) settle(p *peer) {
 		im.sites[p.place.Datacenter] = at
 		defer s.review()
 	}
-	whole := p.seed() || p.ext.Shoal.Source // a source that hides its pieces is there for its own site
 	if p.settled && at == p.site && whole == p.whole {
 		return
 	}
@@ -64,6 +67,18 @@ func (s *state) settle(p *peer) {
 	s.countSender(p)
 	s.tally(p, 1)
 	s.leave(was)
+}
+
+// at tells whether a peer is counted where it is.
+func (s *state) at(p *peer) bool {
+	counted := s.conn.place.Datacenter
+	if p.site != nil {
+		if p.place.Datacenter == counted {
+			return false
+		}
+		counted = p.site.place.Datacenter
+	}
+	return p.place.Datacenter == counted
 }
 
 // unsettle takes a peer out of its site.

@@ -57,6 +57,7 @@ type cooperation struct {
 	senders choker.Senders // how many may send to us at a time
 	freed   bool           // somebody may be due a turn since the last time
 	spent   []*peer        // of whom pieces have come, and who were not asked for others yet
+	lenders []*peer        // of useLicences, for one call
 	imports imports        // what we bring in for our site
 }
 

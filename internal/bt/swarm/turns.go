@@ -39,6 +39,9 @@ type owing struct {
 func (p *peer) owe(b wire.Block, now time.Time) {
 	o := p.owed[b.Index]
 	if o == nil {
+		if p.owed == nil {
+			p.owed = map[uint32]*owing{}
+		}
 		o = &owing{asked: now}
 		p.owed[b.Index] = o
 	}
@@ -73,7 +76,7 @@ func (s *state) received(p *peer, piece uint32) {
 	if o == nil || len(o.blocks) > 0 {
 		return
 	}
-	delete(p.owed, piece)
+	p.acquit(piece)
 	s.queueOf(p).given.came(s.now.Sub(o.asked))
 	s.freed = true
 }
@@ -83,8 +86,15 @@ func (p *peer) unowe(b wire.Block) {
 	if o := p.owed[b.Index]; o != nil {
 		p.strike(o, b)
 		if len(o.blocks) == 0 {
-			delete(p.owed, b.Index)
+			p.acquit(b.Index)
 		}
+	}
+}
+
+// acquit notes that a piece is owed no more.
+func (p *peer) acquit(piece uint32) {
+	if delete(p.owed, piece); len(p.owed) == 0 {
+		p.owed = nil // turns looks at all peers for what is owed, and finds that here
 	}
 }
 
@@ -106,7 +116,7 @@ func (p *peer) owedFor(now time.Time, limit time.Duration) (pieces int, slow boo
 	for piece, o := range p.owed {
 		d := now.Sub(o.since)
 		if len(o.blocks) == 0 && d > forget {
-			delete(p.owed, piece)
+			p.acquit(piece)
 			continue
 		}
 		slow = slow || d > limit
@@ -146,15 +156,14 @@ func (s *state) turns() {
 		fresh := wants && p.credit > 0 && s.now.Sub(p.turnAt) < turnIdle+3*p.rtt
 		owed, slow := p.owedFor(s.now, s.queueOf(p).slowAfter())
 		t := choker.Turn{ // half of a long turn (turnAlone) used up is time for the next
-			Wants:  wants && (p.credit < max(1, p.turn/2) || s.now.Sub(p.turnAt) > turnRemind),
-			Busy:   fresh || owed > 0,
-			Ending: p.ending(owed) || p.turn > short && p.credit < p.turn/2,
-			Slow:   slow,
-			Has:    p.has.Count(), Last: p.turnAt,
+			Wants: wants && (p.credit < max(1, p.turn/2) || s.now.Sub(p.turnAt) > turnRemind),
+			Busy:  fresh || owed > 0,
 		}
 		if !t.Wants && !t.Busy {
 			continue
 		}
+		t.Ending = p.ending(owed) || p.turn > short && p.credit < p.turn/2
+		t.Slow, t.Has, t.Last = slow, p.has.Count(), p.turnAt
 		q := s.queueOf(p)
 		q.peers, q.turns = append(q.peers, p), append(q.turns, t)
 	}

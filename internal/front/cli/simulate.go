@@ -3,8 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"os"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -102,20 +100,12 @@ func (s *shell) simulate(ctx context.Context, file string, f simulateFlags) erro
 	return nil
 }
 
-// simulationGC is how much garbage a simulation may make before it is collected, in
-// per cent of what lives: thousands of engines live in it, and a machine has more
-// cores to spare than memory.
-const simulationGC = 50
-
 // runSimulation shows how far it is; in thousandths, for a simulation has no bytes.
 func (s *shell) runSimulation(ctx context.Context, o simulate.Options, state string) (*simulate.Result, error) {
 	var have atomic.Int64
 	o.Progress = func(share float64) { have.Store(int64(share * float64(o.Size))) }
 	if s.screen.isTerminal() && !s.json {
 		defer s.show(func() sample { return sample{State: state, Done: have.Load(), Total: o.Size, Peers: -1} })()
-	}
-	if os.Getenv("GOGC") == "" {
-		defer debug.SetGCPercent(debug.SetGCPercent(simulationGC))
 	}
 	r, err := simulate.Run(ctx, o)
 	var bad *simulate.OptionError

@@ -152,7 +152,7 @@ func (a *Agent) Run(ctx context.Context, s shoal.Station, f Fetcher) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	t := &talk{o: &a.o, station: s, instance: a.rec.Instance, events: l.events, reports: make(chan shoal.Report, 1), again: make(chan struct{}, 1)}
+	t := &talk{o: &a.o, station: s, instance: a.rec.Instance, events: l.events, reports: make(chan shoal.Report, 1), again: make(chan error, 1)}
 	l.reports = t.reports
 	wg.Go(func() { t.listen(ctx) })
 	wg.Go(func() { t.tell(ctx) })

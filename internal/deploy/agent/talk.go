@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"shoal"
@@ -19,7 +20,8 @@ type talk struct {
 	instance string
 	events   chan<- event
 	reports  chan shoal.Report // at most one waits: the newest
-	again    chan struct{}     // the session is not known any more: begin a new one
+	again    chan error        // why the session is over: begin a new one
+	current  atomic.Uint64     // session
 }
 
 const (
@@ -75,6 +77,7 @@ func (t *talk) session(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	t.current.Store(w.Session)
 	t.o.Log.Info("talks to the control plane", "session", w.Session, "dc", w.Datacenter)
 	if skew := w.Skew.Round(time.Second); skew.Abs() >= shoal.ClockOff {
 		t.o.Log.Warn("this host's clock is off: set it; no rollout goes by it, but its certificate runs out by it", "is", shoal.SkewText(skew))
@@ -96,17 +99,21 @@ func (t *talk) session(ctx context.Context) error {
 // for one that has forgotten us.
 func (t *talk) watch(parent context.Context, since uint64) (shoal.Orders, error) {
 	ctx, cancel := context.WithTimeout(parent, shoal.WatchFor+shoal.WatchFor/3)
+	var over error
 	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer cancel()
 	wg.Go(func() {
 		select {
-		case <-t.again:
+		case over = <-t.again:
 			cancel()
 		case <-ctx.Done():
 		}
 	})
 	o, err := t.station.Watch(ctx, t.o.Config.Host, since)
+	cancel()
+	wg.Wait()
+	if over != nil {
+		return o, over
+	}
 	if err != nil {
 		return o, err
 	}
@@ -124,9 +131,9 @@ func (t *talk) tell(ctx context.Context) {
 			sending, cancel := context.WithTimeout(ctx, reportLimit)
 			err := t.station.Report(sending, r)
 			cancel()
-			if errors.Is(err, shoal.ErrNotFound) || errors.Is(err, shoal.ErrConflict) {
+			if r.Session == t.current.Load() && (errors.Is(err, shoal.ErrNotFound) || errors.Is(err, shoal.ErrConflict)) {
 				select {
-				case t.again <- struct{}{}:
+				case t.again <- err:
 				default:
 				}
 			}

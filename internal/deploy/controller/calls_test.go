@@ -217,9 +217,7 @@ func TestHello(t *testing.T) {
 	wants(t, err, shoal.ErrConflict, "another agent", "calls itself fra-1")
 
 	// Reports of a session before, or of nobody, or too large.
-	if err := s.Report(agent, shoal.Report{Host: "fra-1", Session: 1, Seq: 99, Free: 7}); err != nil {
-		t.Error(err)
-	}
+	wants(t, s.Report(agent, shoal.Report{Host: "fra-1", Session: 1, Seq: 99, Free: 7}), shoal.ErrConflict, "a late report", "newer session of fra-1")
 	if hosts, err := s.Hosts(admin(t), shoal.Selector{}); err != nil || hosts[0].Report.Free == 7 {
 		t.Errorf("a late report counts: %+v, %v", hosts, err)
 	}

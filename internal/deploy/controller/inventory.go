@@ -154,9 +154,10 @@ func (r *roster) asides(h shoal.Host, now time.Time) (out []shoal.Why) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if rival, ok := r.rivals[h.Name]; ok && now.Sub(rival.at) <= shoal.OfflineAfter {
-		out = append(out, shoal.Why{Host: h.Name, What: "another agent calls itself " + h.Name + " too, and is turned away",
-			Evidence: fmt.Sprintf("from %s, %s ago", rival.from, now.Sub(rival.at).Round(time.Second)), Remedy: "stop it, or give it a name of its own: --host"})
+	if rival, ok := r.rivals[h.Name]; ok && rival.n >= lateTimes && now.Sub(rival.at) <= rivalFor {
+		out = append(out, shoal.Why{Host: h.Name, What: "another agent calls itself " + h.Name + " too, and " + rival.what,
+			Evidence: fmt.Sprintf("from %s, %s ago", rival.from, now.Sub(rival.at).Round(time.Second)),
+			Remedy:   "stop one of them, or give it a name, a token and a ROOT/.shoal of its own"})
 	}
 	return out
 }

@@ -35,8 +35,15 @@ type roster struct {
 	// early are hosts whose record says that they were heard in the future, as a
 	// server with a clock that is ahead writes it, and when that came here.
 	early  map[string]time.Time
-	rivals map[string]rival // agents that took the name of a host that is there
+	begun  map[string]session // the newest of each host, as it came here
+	rivals map[string]rival   // agents that took the name of a host that is there
 	news   chan struct{}
+}
+
+// session is that of an agent.
+type session struct {
+	n  uint64
+	at time.Time
 }
 
 // heard is the newest that is known of a host.
@@ -49,16 +56,31 @@ type heard struct {
 	silent bool                   // it has only asked for orders since it was told
 }
 
-// rival is an agent that was not let in, because its name is taken.
+// rival is an agent that was not let in, because its name is taken; or that
+// speaks in a session which another one has ended, as where a disk was copied with
+// the agent's own state.
 type rival struct {
 	from string
 	at   time.Time
+	what string
+	n    int // times in a row
 }
+
+const (
+	// rivalFor is how long a rival is told of: agents that have nothing to say
+	// report every five minutes.
+	rivalFor = 10 * time.Minute
+	// lateFor is how long a report may be on its way, of an agent that has begun a
+	// session anew meanwhile.
+	lateFor = 45 * time.Second
+	// lateTimes is how often that may be so before it is more than chance.
+	lateTimes = 3
+)
 
 func newRoster(store fleetstore.Store, log *slog.Logger) *roster {
 	return &roster{
 		table: newTable[hostRecord](store, fleetstore.Hosts, log), heard: map[string]heard{}, dirty: map[string]bool{},
-		early: map[string]time.Time{}, rivals: map[string]rival{},
+		early: map[string]time.Time{}, begun: map[string]session{}, rivals: map[string]rival{},
 		news: make(chan struct{}, 1),
 	}
 }
@@ -108,14 +130,33 @@ func (r *roster) changed(name string, now time.Time) {
 		delete(r.heard, name)
 		delete(r.dirty, name)
 		delete(r.rivals, name)
+		delete(r.begun, name)
+	} else if rec.Session != r.begun[name].n {
+		r.begun[name] = session{rec.Session, now}
 	}
 }
 
 // turnAway notes that another agent wanted to be a host that is there.
-func (r *roster) turnAway(name string, by rival) {
+func (r *roster) turnAway(name, from string, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.rivals[name] = rival{from, now, "is turned away", lateTimes}
+}
+
+// outdated notes a report of a session that is over, and that it may be from a rival.
+func (r *roster) outdated(name, from string, newest uint64, now time.Time) error {
+	by := rival{from, now, "took its place", 1}
+	if was, ok := r.rivals[name]; ok && now.Sub(was.at) <= rivalFor {
+		by.n += was.n
+	}
+	switch b := r.begun[name]; {
+	case b.n != newest: // the news of it is on its way
+		r.begun[name] = session{newest, now}
+	case now.Sub(b.at) > lateFor:
+		by.n = lateTimes
+	}
 	r.rivals[name] = by
+	return fmt.Errorf("%w: a newer session of %s has begun: if that was not this agent, another one runs with a copy of its identity", shoal.ErrConflict, name)
 }
 
 func (r *roster) one(name string) (shoal.Host, bool) {
@@ -139,16 +180,19 @@ func (r *roster) all() []shoal.Host {
 
 // hear takes a report to this server in, and tells whether it has news that
 // rollouts may go on by.
-func (r *roster) hear(report shoal.Report, now time.Time) (news bool, err error) {
+func (r *roster) hear(report shoal.Report, from string, now time.Time) (news bool, err error) {
 	rec, _, ok := r.table.get(report.Host)
 	if !ok {
 		return false, fmt.Errorf("host %s: %w: it has to say hello first", report.Host, shoal.ErrNotFound)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if report.Session < rec.Session {
+		return false, r.outdated(report.Host, from, rec.Session, now)
+	}
 	was := r.merge(rec)
 	h := was
-	if report.Session < rec.Session || !h.Hear(report, now) {
+	if !h.Hear(report, now) {
 		return false, nil
 	}
 	r.heard[report.Host] = heard{report: report, skew: h.Skew, at: now}

@@ -43,11 +43,11 @@ func TestSeen(t *testing.T) {
 		t.Errorf("the other servers are told %+v", beats)
 	}
 	report := shoal.Report{Host: "web-1", Session: 1, Seq: 1, Apps: []shoal.AppReport{{App: "web", Live: "1", Work: &shoal.Work{Done: 9}}}}
-	if news, err := r.hear(report, now.Add(time.Minute)); err != nil || !news {
+	if news, err := r.hear(report, "", now.Add(time.Minute)); err != nil || !news {
 		t.Errorf("a first report: news is %v, %v", news, err)
 	}
 	report.Seq++
-	if news, err := r.hear(report, now.Add(time.Minute)); err != nil || news {
+	if news, err := r.hear(report, "", now.Add(time.Minute)); err != nil || news {
 		t.Errorf("the same again: news is %v, %v", news, err)
 	}
 	r.seen(rec, now.Add(time.Minute))

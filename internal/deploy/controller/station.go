@@ -52,7 +52,7 @@ func (c *Controller) Hello(ctx context.Context, h shoal.Hello) (shoal.Welcome, e
 			return was, fmt.Errorf("%w: the fleet has %d hosts, and may not have more: forget those that are gone", shoal.ErrConflict, shoal.MaxHosts)
 		}
 		if known, _ := c.hosts.one(h.Host); was.Instance != "" && was.Instance != h.Instance && known.Online(now) {
-			c.hosts.turnAway(h.Host, rival{shoal.AddrOf(ctx).String(), now})
+			c.hosts.turnAway(h.Host, shoal.AddrOf(ctx).String(), now)
 			return was, fmt.Errorf("%w: another agent calls itself %s and was heard %s ago: stop one of them, or give it another name",
 				shoal.ErrConflict, h.Host, now.Sub(known.Seen).Round(time.Second))
 		}
@@ -151,7 +151,7 @@ func (c *Controller) Report(ctx context.Context, r shoal.Report) error {
 	if err := c.serves(ctx, r.Host); err != nil {
 		return err
 	}
-	news, err := c.hosts.hear(r, time.Now())
+	news, err := c.hosts.hear(r, shoal.AddrOf(ctx).String(), time.Now())
 	if news {
 		poke(c.work)
 	}

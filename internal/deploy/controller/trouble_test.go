@@ -145,6 +145,35 @@ func TestRival(t *testing.T) {
 	}
 }
 
+// TestCopiedRoot lets two agents with the same state on disk take each other's
+// session. Once is chance; when it goes on, whoever asks is told.
+func TestCopiedRoot(t *testing.T) {
+	s := lone(t, controller.Options{})
+	agent := shoal.WithAddr(as(admin(t), "fra-1", shoal.Agent), netip.MustParseAddr("10.1.2.3"))
+	was, err := hello(t, s, "fra-1", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		if text := whys(t, s, "fra-1"); strings.Contains(text, "another agent") {
+			t.Errorf("after %d: %s", i, text)
+		}
+		now, err := hello(t, s, "fra-1", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = s.Report(agent, shoal.Report{Host: "fra-1", Session: was.Session, Seq: 1, Free: 7})
+		wants(t, err, shoal.ErrConflict, "the one that was there before", "another one runs with a copy of its identity")
+		was = now
+	}
+	if text := whys(t, s, "fra-1"); !strings.Contains(text, "another agent calls itself fra-1 too, and took its place (from 10.1.2.3") {
+		t.Errorf("why says %s", text)
+	}
+	if err := s.Report(agent, shoal.Report{Host: "fra-1", Session: was.Session, Seq: 1, Free: 8}); err != nil {
+		t.Errorf("the one that is there: %v", err)
+	}
+}
+
 // TestWorkStays wants what a host is at to be known also after its report was
 // stored, which is without it.
 func TestWorkStays(t *testing.T) {

@@ -120,7 +120,11 @@ func (e *explainer) queued() Why {
 		return e.rolloutWaits()
 	}
 	w := behind(by)
-	w.Evidence = Explain(first, e.v, e.h.Name, e.now).facts()
+	there := Explain(first, e.v, e.h.Name, e.now)
+	w.Evidence = there.facts()
+	if there.Remedy != "" {
+		w.Remedy = there.Remedy + "; or " + strings.TrimPrefix(w.Remedy, "wait, ")
+	}
 	return w
 }
 
@@ -229,10 +233,10 @@ func working(w *shoal.Work, h *shoal.Host) Why {
 		what, remedy = "others cannot connect to it", "open its swarm port, or announce the right address"
 	}
 	facts := []string{string(w.Step) + progress(w)}
-	if w.Rate > 0 || w.Step == shoal.StepFetch {
+	if !w.Cause.Bars() && (w.Rate > 0 || w.Step == shoal.StepFetch) {
 		facts = append(facts, size(w.Rate)+"/s", plural(w.Peers, "peer", "peers"))
 	}
-	if left := w.Total - w.Done; w.Rate > 0 && left > 0 {
+	if left := w.Total - w.Done; !w.Cause.Bars() && w.Rate > 0 && left > 0 {
 		facts = append(facts, "about "+short(time.Duration(float64(left)/float64(w.Rate)*float64(time.Second)))+" left")
 	}
 	if w.For > 0 {

@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"shoal/internal/bt/multihome"
+	"shoal/internal/bt/peerconn"
 )
 
 // homed is what is known of this host's addresses. It does not change.
@@ -64,7 +65,7 @@ func (l *listener) listenMore(ctx context.Context, h homed) error {
 	if bound.Addr().IsUnspecified() {
 		return nil
 	}
-	var conf net.ListenConfig
+	conf := net.ListenConfig{Control: peerconn.Control}
 	for _, a := range h.given {
 		if a.At == bound {
 			continue

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"shoal/internal/bt/metainfo"
+	"shoal/internal/bt/peerconn"
 	"shoal/internal/bt/wire"
 )
 
@@ -54,7 +55,7 @@ type listener struct {
 // dscp marks what is sent on accepted connections.
 func listen(ctx context.Context, addr string, dscp int, log *slog.Logger) (*listener, error) {
 	l := &listener{log: log, dscp: dscp, routes: map[metainfo.InfoHash]accepter{}}
-	var conf net.ListenConfig
+	conf := net.ListenConfig{Control: peerconn.Control}
 	var err error
 	if addr != "" {
 		l.Listener, err = conf.Listen(ctx, "tcp", addr)

@@ -5,17 +5,18 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"shoal/internal/bt/peerconn"
 )
 
-// dialMark returns what makes a dialler's sockets send with a DSCP (RFC 2474);
-// nil for 0.
+// dialMark returns what prepares a dialler's sockets for peers, and makes them
+// send with a DSCP (RFC 2474).
 func dialMark(dscp int) func(network, address string, c syscall.RawConn) error {
-	if dscp == 0 {
-		return nil
-	}
-	return func(_, _ string, c syscall.RawConn) error {
-		setMark(c, dscp)
-		return nil
+	return func(network, address string, c syscall.RawConn) error {
+		if dscp != 0 {
+			setMark(c, dscp)
+		}
+		return peerconn.Control(network, address, c)
 	}
 }
 

@@ -125,7 +125,9 @@ func New(nc net.Conn, h Handler, o Options) *Conn {
 	}
 	if tcp, ok := below.(*net.TCPConn); ok {
 		_ = tcp.SetNoDelay(true) // failing costs speed only
-		c.kernel = newSocket(tcp)
+		if c.kernel = newSocket(tcp); c.kernel != nil {
+			_ = c.kernel.suitPath(c.RTT()) // likewise
+		}
 	}
 	if below == nc {
 		c.sock = c.kernel

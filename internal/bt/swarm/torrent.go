@@ -129,7 +129,7 @@ func New(o Options) (*Torrent, error) {
 		o.Places = nowhere{}
 	}
 	if o.Dial == nil {
-		d := net.Dialer{Timeout: dialTimeout}
+		d := net.Dialer{Timeout: dialTimeout, Control: peerconn.Control}
 		o.Dial = func(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
 			return d.DialContext(ctx, "tcp", addr.String())
 		}

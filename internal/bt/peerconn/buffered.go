@@ -43,7 +43,7 @@ func (c *Conn) sendRead(ctx context.Context, head []byte, off, n int64) (int64, 
 // below would make a record and a packet of each part.
 func (c *Conn) gather(vec net.Buffers) error {
 	var b *[]byte
-	if c.sock == nil {
+	if c.sock == nil || c.ahead.slow {
 		b = c.o.Budget.TryGet()
 	}
 	if b == nil {
@@ -59,7 +59,7 @@ func (c *Conn) gather(vec net.Buffers) error {
 			if n < len(*b) && (len(p) > 0 || i < len(vec)-1) {
 				continue
 			}
-			if _, err := c.nc.Write((*b)[:n]); err != nil {
+			if err := c.put((*b)[:n]); err != nil {
 				return err
 			}
 			n = 0

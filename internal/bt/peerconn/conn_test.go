@@ -181,7 +181,11 @@ func run(t *testing.T, nc net.Conn, h Handler, src Source) *Conn {
 
 func runWith(t *testing.T, nc net.Conn, h Handler, src Source, budget *Budget) *Conn {
 	t.Helper()
-	c := New(nc, h, Options{Source: src, Budget: budget})
+	return start(t, New(nc, h, Options{Source: src, Budget: budget}))
+}
+
+func start(t *testing.T, c *Conn) *Conn {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = c.Run(ctx) })
@@ -199,7 +203,7 @@ func TestBlocks(t *testing.T) {
 	for i := range uint32(60) { // a train of stock blocks
 		blocks = append(blocks, wire.Block{Index: 0, Begin: i * 16384, Length: 16384})
 	}
-	for _, kind := range []string{"tcp", "tls", "pipe", "small", "tiny"} {
+	for _, kind := range []string{"tcp", "slow", "tls", "pipe", "small", "tiny"} {
 		t.Run(kind, func(t *testing.T) {
 			a, b := tcpPair(t)
 			switch kind {
@@ -219,7 +223,9 @@ func TestBlocks(t *testing.T) {
 				budget.Small = 1
 				budget.TryGet()
 			}
-			up := run(t, a, newRecorder(), src)
+			up := New(a, newRecorder(), Options{Source: src, Budget: NewBudget(8 << 20)})
+			up.ahead.slow = kind == "slow" // until it is measured
+			start(t, up)
 			runWith(t, b, got, src, budget)
 			bits := bytes.Repeat([]byte{0xaa}, 6000)
 			up.Send(func(dst []byte) []byte { return wire.AppendBitfield(dst, bits) })

@@ -109,12 +109,17 @@ func (s *socket) tryRead(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// sendMore writes p with MSG_MORE.
-func (s *socket) sendMore(p []byte) error {
+// sendMore writes p, after which more follows at once.
+func (s *socket) sendMore(p []byte) error { return s.send(p, unix.MSG_MORE) }
+
+// sendTrain writes p so that the kernel puts nothing else behind it in a packet.
+func (s *socket) sendTrain(p []byte) error { return s.send(p, unix.MSG_EOR) }
+
+func (s *socket) send(p []byte, flags int) error {
 	var sendErr error
 	err := s.raw.Write(func(fd uintptr) bool {
 		for len(p) > 0 {
-			n, err := unix.SendmsgN(int(fd), p, nil, nil, unix.MSG_MORE|unix.MSG_NOSIGNAL)
+			n, err := unix.SendmsgN(int(fd), p, nil, nil, flags|unix.MSG_NOSIGNAL)
 			switch {
 			case err == unix.EINTR:
 			case err == unix.EAGAIN:

@@ -20,6 +20,7 @@ func (s *socket) queued() int                           { return 0 }
 func (s *socket) tryRead([]byte) (int, error)           { return 0, errors.ErrUnsupported }
 func (s *socket) setReadLow(int) error                  { return errors.ErrUnsupported }
 func (s *socket) sendMore([]byte) error                 { return errors.ErrUnsupported }
+func (s *socket) sendTrain([]byte) error                { return errors.ErrUnsupported }
 func (s *socket) sendFile(*os.File, int64, int64) error { return errors.ErrUnsupported }
 func (s *socket) setWriteLow(int) error                 { return errors.ErrUnsupported }
 func (s *socket) setPace(int64) error                   { return errors.ErrUnsupported }

@@ -145,7 +145,7 @@ func (c *Conn) sendLarge(ctx context.Context, control []byte, u Upload) error {
 // sendfile(2) what lies in one big file, through a buffer what lies in many
 // small ones.
 func (c *Conn) sendRun(ctx context.Context, head []byte, off, n int64) (int64, error) {
-	if c.sock == nil {
+	if c.sock == nil || c.ahead.slow {
 		return c.sendRead(ctx, head, off, n)
 	}
 	f, fileOff, length, release, err := c.o.Source.Extent(off, n)
@@ -196,6 +196,16 @@ const (
 	aheadEvery = 50 * time.Millisecond
 )
 
+// What the kernel hands down as one packet (GSO) is up to 64 KiB. A shaper on the
+// way (tc-tbf, tc-htb) whose burst is smaller than that and its headers cuts it into
+// frames, each of which costs every host and bridge behind it as much as the whole
+// packet. So slow connections, which are those that may be shaped, send shorter
+// trains; to others the copy this takes (see sendRead) would cost more than it saves.
+const (
+	trainBytes = 60 << 10 // 43 frames of 1,514 bytes are less than 64 KiB
+	trainRate  = 32 << 20 // bytes/s
+)
+
 // ahead keeps as many bytes unsent in the socket as leave in a few
 // milliseconds: fewer, and a late wake-up lets the line run dry; more, and
 // control messages wait behind them.
@@ -203,15 +213,21 @@ type ahead struct {
 	since time.Time
 	bytes int64
 	set   int64
+	slow  bool // below trainRate, when it was last measured; at first, too
 }
 
 func (a *ahead) sent(s *socket, n int64, now time.Time) {
+	if a.since.IsZero() {
+		a.since = now
+	}
 	a.bytes += n
 	d := now.Sub(a.since)
 	if d < aheadEvery {
 		return
 	}
-	want := int64(float64(a.bytes) * float64(aheadTime) / float64(d))
+	rate := float64(a.bytes) / d.Seconds()
+	a.slow = rate < trainRate
+	want := int64(rate * aheadTime.Seconds())
 	want = min(max(want, minAhead), maxAhead)
 	if (want > 2*a.set || want < a.set/2) && s.setWriteLow(int(want)) == nil {
 		a.set = want
@@ -324,6 +340,24 @@ func (c *Conn) send(p []byte, more bool) error {
 	if more && c.sock != nil {
 		return c.sock.sendMore(p)
 	}
+	return c.put(p)
+}
+
+// put sends p, in trains where the connection is slow.
+func (c *Conn) put(p []byte) error {
+	for c.sock != nil && c.ahead.slow && len(p) > shortWrite {
+		n := min(len(p), trainBytes)
+		if err := c.sock.sendTrain(p[:n]); err != nil {
+			return err
+		}
+		p = p[n:]
+	}
+	if len(p) == 0 {
+		return nil
+	}
 	_, err := c.nc.Write(p)
 	return err
 }
+
+// shortWrite is what may share a packet with what comes next.
+const shortWrite = 4 << 10

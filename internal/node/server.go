@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -207,9 +206,17 @@ func (s *server) names() error {
 	if s.URL == "" {
 		s.started.URL = "https://" + net.JoinHostPort(reach, fmt.Sprint(at.Port()))
 	}
-	u, err := url.Parse(s.started.URL)
-	if err != nil || u.Scheme != "https" || u.Host == "" {
-		return fmt.Errorf("%w: URL of the server %q: write it as https://HOST:PORT", shoal.ErrInvalid, s.URL)
+	u, err := api.ParseServer(s.started.URL)
+	if err != nil {
+		return err
+	}
+	s.started.URL = u.String()
+	for i, t := range s.Servers {
+		u, err := api.ParseServer(t)
+		if err != nil {
+			return err
+		}
+		s.Servers[i] = u.String()
 	}
 	s.Names = append([]string{u.Hostname()}, s.Names...)
 	return nil

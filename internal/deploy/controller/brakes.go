@@ -77,7 +77,8 @@ func (c *Controller) Situation(ctx context.Context) (shoal.Situation, error) {
 	return s, nil
 }
 
-// Freeze adds a time in which nothing switches.
+// Freeze adds a time in which nothing switches. It begins and ends at whole
+// seconds, so that it can be named as people are shown it.
 func (c *Controller) Freeze(ctx context.Context, f shoal.Freeze) error {
 	if err := c.enter(ctx, shoal.ToFreeze, "", ""); err != nil {
 		return err
@@ -88,6 +89,10 @@ func (c *Controller) Freeze(ctx context.Context, f shoal.Freeze) error {
 		return invalid(fmt.Errorf("a freeze from %s to %s is over before it begins", f.From.Format(time.RFC3339), f.To.Format(time.RFC3339)))
 	case len(f.Why) > maxReason:
 		return invalid(fmt.Errorf("a reason of %d bytes, more than %d", len(f.Why), maxReason))
+	}
+	f.From = f.From.Truncate(time.Second)
+	if end := f.To.Truncate(time.Second); end.Before(f.To) {
+		f.To = end.Add(time.Second)
 	}
 	return c.setFreezes(ctx, "freeze", fmt.Sprintf("%s to %s: %s", at(f.From), at(f.To), f.Why), func(all []shoal.Freeze) ([]shoal.Freeze, error) {
 		all = slices.DeleteFunc(all, func(o shoal.Freeze) bool { return o.From.Equal(f.From) || !o.To.After(now) })
@@ -106,9 +111,11 @@ func (c *Controller) Thaw(ctx context.Context, from time.Time) error {
 		return err
 	}
 	return c.setFreezes(ctx, "thaw", at(from), func(all []shoal.Freeze) ([]shoal.Freeze, error) {
-		rest := slices.DeleteFunc(slices.Clone(all), func(o shoal.Freeze) bool { return o.From.Equal(from) })
+		rest := slices.DeleteFunc(slices.Clone(all), func(o shoal.Freeze) bool {
+			return o.From.Truncate(time.Second).Equal(from.Truncate(time.Second)) // older servers kept parts of seconds
+		})
 		if len(rest) == len(all) {
-			return nil, fmt.Errorf("no freeze begins at %s: %w", from.Format(time.RFC3339), shoal.ErrNotFound)
+			return nil, fmt.Errorf("no freeze begins at %s: %w: `shoal freeze` lists them", from.Format(time.RFC3339), shoal.ErrNotFound)
 		}
 		return rest, nil
 	})

@@ -62,9 +62,9 @@ func NewClient(o ClientOptions) (*Client, error) {
 	}
 	c := &Client{o: o}
 	for _, s := range o.Servers {
-		u, err := url.Parse(s)
-		if err != nil || u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" {
-			return nil, fmt.Errorf("%w: server %.80q: write it as https://HOST:PORT, an IPv6 address in [brackets]", shoal.ErrInvalid, s)
+		u, err := ParseServer(s)
+		if err != nil {
+			return nil, err
 		}
 		c.urls = append(c.urls, u)
 	}
@@ -78,6 +78,16 @@ func NewClient(o ClientOptions) (*Client, error) {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return c, nil
+}
+
+// ParseServer reads the URL of a server.
+func ParseServer(s string) (*url.URL, error) {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" {
+		return nil, fmt.Errorf("%w: server %.80q: write it as https://HOST:PORT, an IPv6 address in [brackets]", shoal.ErrInvalid, s)
+	}
+	u.Path = ""
+	return u, nil
 }
 
 // Close lets go of connections that are not in use.

@@ -160,6 +160,7 @@ func causes() []cause {
 		{is(storage.ErrNoSpace), CodeNoSpace, "make room on that file system; what was fetched is kept and a new start goes on from there"},
 		{is(syscall.ENOSPC), CodeNoSpace, "make room on that file system"},
 		{is(syscall.EDQUOT), CodeNoSpace, "the quota of this user is used up on that file system"},
+		{as[*net.AddrError](), CodeUsage, "write an address as HOST:PORT or :PORT, one of IPv6 in [brackets]"},
 		{is(syscall.EADDRINUSE), CodeNetwork, "another program listens there; choose another address"},
 		{is(syscall.EADDRNOTAVAIL), CodeNetwork, "no interface of this machine has that address"},
 		{is(syscall.ECONNREFUSED), CodeNetwork, "nothing listens there"},

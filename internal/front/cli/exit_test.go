@@ -31,6 +31,7 @@ func TestCodeOf(t *testing.T) {
 		{wrap(&fs.PathError{Op: "mkdir", Path: "x", Err: syscall.ENOTDIR}), CodeRefused, true},
 		{wrap(&fs.PathError{Op: "read", Path: "x", Err: syscall.EIO}), CodeFailed, false},
 		{wrap(os.NewSyscallError("bind", syscall.EADDRINUSE)), CodeNetwork, true},
+		{wrap(&net.OpError{Op: "listen", Net: "tcp", Err: &net.AddrError{Err: "missing port in address", Addr: "9444"}}), CodeUsage, true},
 		{wrap(&net.OpError{Op: "dial", Net: "tcp", Err: syscall.EHOSTUNREACH}), CodeNetwork, false},
 		{wrap(context.Canceled), CodeInterrupted, false},
 		{wrap(interrupted{syscall.SIGTERM}), CodeInterrupted, false},

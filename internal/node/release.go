@@ -23,6 +23,7 @@ type ReleaseOptions struct {
 // store's Content.
 type Releases struct {
 	ReleaseOptions
+	belongs       *belonging // nil: to no fleet
 	share         atomic.Pointer[share]
 	checked, size atomic.Int64 // bytes of a check under way
 }
@@ -89,16 +90,19 @@ func (r *Releases) describe(ctx context.Context, source string) (*metainfo.Metaf
 // Fetch is release.Content's: it takes part in the swarm until everything that
 // is picked is there.
 func (r *Releases) Fetch(ctx context.Context, to release.Place, meta *metainfo.Metafile, pick func(file int) bool) error {
-	p, err := open(ctx, r.Options)
+	options, trackers := r.optionsFor(meta)
+	p, err := open(ctx, options)
 	if err != nil {
 		return err
 	}
 	return p.with(ctx, func(ctx context.Context) error {
+		introduced := *meta
+		introduced.Announce = trackers
 		o := r.Content
 		// What lies where nobody reads is ours to replace.
 		o.Dir, o.As, o.ResumeDir, o.Overwrite = to.Dir, to.Name, to.State, true
 		o.AllowOutsideLinks = o.AllowOutsideLinks || pick != nil // a repair: the release was accepted once
-		s := p.newShare(meta, o)
+		s := p.newShare(&introduced, o)
 		s.pick = pick
 		r.share.Store(s)
 		return s.run(ctx)

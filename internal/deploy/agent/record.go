@@ -218,3 +218,31 @@ func (r *record) write(root *os.Root) error {
 	}
 	return atomicfile.WriteRoot(root, recordFile, append(b, '\n'), 0o600)
 }
+
+// Origins are the trackers that the fleet named for each release of a root, by
+// release.ID; a root without an agent has none. It only reads: the agent may run.
+func Origins(root string) (map[string][]string, error) {
+	f, err := os.Open(filepath.Join(root, recordFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxRecord))
+	if err != nil {
+		return nil, err
+	}
+	r, err := parseRecord(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	out := map[string][]string{}
+	for _, a := range r.Apps {
+		for _, o := range a.Releases {
+			out[o.ID] = o.Trackers
+		}
+	}
+	return out, nil
+}

@@ -100,14 +100,15 @@ func (s *shell) stage(ctx context.Context, r *node.Releases, app, version, sourc
 }
 
 func (s *shell) releaseScrubCommand(rf *releaseFlags) *cobra.Command {
-	f, read, report := &fetchFlags{}, "", false
+	f, read, report, plain := &fetchFlags{}, "", false, false
 	cmd := &cobra.Command{
 		Use: "scrub [VERSION...]", Short: "Check releases byte by byte, and mend what is damaged",
 		Long: `Reads releases back (all that are whole, of all apps or of --app, or those named)
 and compares them with their metafiles. What is damaged or missing is fetched
 from the swarm and put in place of the bad file by a rename: a file is never
 written to, so whoever has it open keeps what it had. What does not belong to a
-release is told and left alone.
+release is told and left alone. What came by a fleet is fetched from the fleet, as
+the host that the root's agent is.
 
 Exit code 0 means that all is whole at the end, 3 that it is not. --rate keeps
 the reading out of the way of other work.`,
@@ -123,6 +124,9 @@ the reading out of the way of other work.`,
 				}
 			}
 			r, err := f.releases(s, rf.root)
+			if err == nil && !report {
+				err = r.Belong(plain)
+			}
 			if err != nil {
 				return err
 			}
@@ -131,6 +135,7 @@ the reading out of the way of other work.`,
 	}
 	f.add(cmd, "drop")
 	cmd.Flags().StringVar(&read, "rate", "", "limit of what is read, for example 50MB/s")
+	cmd.Flags().BoolVar(&plain, "plain-peers", false, "fetch in the clear, in a fleet whose hosts do")
 	cmd.Flags().BoolVar(&report, "report-only", false, "change nothing")
 	return cmd
 }

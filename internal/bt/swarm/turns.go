@@ -20,6 +20,7 @@ const (
 	mostTurns  = 64                     // the same, slow ones included
 	turnPieces = 2                      // pieces of one turn when others wait
 	turnAlone  = 64 << 20               // bytes of one turn when nobody waits
+	turnShare  = 16                     // and no larger part of the release, or whoever comes first is shown all of a small one
 	turnIdle   = 100 * time.Millisecond // and three round trips: an unused licence does not hold its slot longer
 	turnRemind = 500 * time.Millisecond // then the peer is told again that we have time for it
 	slowTurn   = time.Second            // a block that takes longer makes its peer slow
@@ -194,7 +195,7 @@ func (s *state) giveTurns(q *queue, slots int) {
 // share is how many pieces a peer may begin in one turn: a few when others
 // wait, but no less than are under way in a few round trips.
 func (s *state) share(p *peer, crowded bool) int {
-	bytes, least := int64(turnAlone), turnPieces
+	bytes, least := min(turnAlone, s.o.Info.ContentLength()/turnShare), turnPieces
 	if p.site != nil {
 		least = 1
 	}

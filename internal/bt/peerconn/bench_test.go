@@ -18,7 +18,6 @@ import (
 type writer struct {
 	f    *os.File
 	conn *Conn
-	hash hash.Hash
 	next func() (wire.Block, bool)
 	left sync.WaitGroup
 }
@@ -28,7 +27,7 @@ func (w *writer) Flush()                        {}
 func (w *writer) Sent([]Upload, []error)        {}
 
 func (w *writer) Begin(b wire.Block) (Sink, error) {
-	return &inPlace{w: w, off: int64(b.Index)*int64(b.Length) + int64(b.Begin)}, nil
+	return &inPlace{w: w, hash: sha1.New(), off: int64(b.Index)*int64(b.Length) + int64(b.Begin)}, nil
 }
 
 func (w *writer) ask() {
@@ -38,19 +37,22 @@ func (w *writer) ask() {
 }
 
 type inPlace struct {
-	w   *writer
-	off int64
+	w    *writer
+	hash hash.Hash
+	off  int64
 }
 
-func (s *inPlace) Write(p []byte) error {
-	_, _ = s.w.hash.Write(p) // never fails
-	_, err := s.w.f.WriteAt(p, s.off)
+func (s *inPlace) Take(p []byte) func() error {
+	_, _ = s.hash.Write(p) // never fails
+	off := s.off
 	s.off += int64(len(p))
-	return err
+	return func() error {
+		_, err := s.w.f.WriteAt(p, off)
+		return err
+	}
 }
 
 func (s *inPlace) Done() error {
-	s.w.hash.Reset()
 	s.w.ask()
 	s.w.left.Done()
 	return nil
@@ -109,7 +111,7 @@ func benchmarkPair(b *testing.B, block int, over bool) {
 		near, far = secure(b, near, far)
 	}
 	asked := 0
-	w := &writer{f: out, hash: sha1.New()}
+	w := &writer{f: out}
 	w.next = func() (wire.Block, bool) {
 		if asked == b.N {
 			return wire.Block{}, false

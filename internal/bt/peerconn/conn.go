@@ -41,13 +41,14 @@ var (
 	ErrProtocol = errors.New("protocol violation")
 )
 
-// Sink takes the payload of one piece message, in order. Write must not keep
-// p, and may run on another goroutine than everything else, but never at the
-// same time as another Write of the connection. Done occurs when all of it is
-// written, which may be after the next block has begun; Abort instead when the
-// connection dies before.
+// Sink takes the payload of one piece message, in order. Take hashes p and
+// returns how to write it, which is called once: so two cores can share the
+// work. Both may run on other goroutines than everything else, but never two
+// Takes of one sink at the same time, nor two writes of the connection; p is
+// valid until it is written. Done occurs when all of it is written, which may be
+// after the next block has begun; Abort instead when the connection dies before.
 type Sink interface {
-	Write(p []byte) error
+	Take(p []byte) (write func() error)
 	Done() error
 	Abort()
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -96,12 +97,23 @@ func (r *recorder) Sent(_ []Upload, errs []error) {
 }
 
 type keep struct {
-	r   *recorder
-	b   wire.Block
-	got []byte
+	r     *recorder
+	b     wire.Block
+	taken int
+	got   []byte
 }
 
-func (k *keep) Write(p []byte) error { k.got = append(k.got, p...); return nil }
+func (k *keep) Take(p []byte) func() error {
+	at := k.taken
+	k.taken += len(p)
+	return func() error {
+		if at != len(k.got) {
+			return fmt.Errorf("bytes at %d are to be written after %d", at, len(k.got))
+		}
+		k.got = append(k.got, p...)
+		return nil
+	}
+}
 func (k *keep) Done() error {
 	k.r.note(func() { k.r.blocks[k.b], k.r.late = k.got, k.r.late+1 })
 	return nil

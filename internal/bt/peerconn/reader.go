@@ -22,6 +22,8 @@ type reader struct {
 	r, w     int
 	between  bool // at the start of a frame
 	large    bool // large blocks come one behind the other
+	index    uint32
+	hashes   bool // here, the piece of that index: the second core has enough to do
 	deadline time.Time
 	flushed  time.Time // when the handler was last told that we may wait
 	gulp     gulp
@@ -133,6 +135,9 @@ func (r *reader) piece(ctx context.Context, n int64) error {
 		}
 		sink = discard{}
 	}
+	if b.Index != r.index { // the bytes of a piece are hashed in their order, so by one of the two
+		r.index, r.hashes = b.Index, r.stage.busy()
+	}
 	r.large = n-8 > smallSize
 	if r.large {
 		return r.stream(ctx, sink, int(b.Begin), int(n-8))
@@ -216,7 +221,11 @@ func (r *reader) hand(sink Sink, n int, last bool) bool {
 		return false
 	}
 	r.c.received.Add(int64(n))
-	r.stage.hand(stroke{sink: sink, buf: r.bulk, from: r.r, to: r.r + n, last: last})
+	k := stroke{sink: sink, buf: r.bulk, from: r.r, to: r.r + n, last: last}
+	if r.hashes {
+		k.write = sink.Take(k.bytes())
+	}
+	r.stage.hand(k)
 	r.bulk, r.buf = b, *b
 	r.r, r.w = 0, 0
 	return true
@@ -243,7 +252,7 @@ func (r *reader) fill(stop int) (queued bool, err error) {
 // deliver hands n bytes at from on, and waits if they were too many for a limit.
 func (r *reader) deliver(ctx context.Context, sink Sink, from, n int) error {
 	r.c.received.Add(int64(n))
-	if err := sink.Write(r.buf[from : from+n]); err != nil {
+	if err := sink.Take(r.buf[from : from+n])(); err != nil {
 		return err
 	}
 	return r.c.o.Down.Wait(ctx, n)
@@ -386,10 +395,3 @@ func (r *reader) shrink() {
 	r.bulk, r.buf = nil, r.small
 	r.r, r.w, r.large = 0, 0, false
 }
-
-// discard swallows blocks that nobody asked for (any more).
-type discard struct{}
-
-func (discard) Write([]byte) error { return nil }
-func (discard) Done() error        { return nil }
-func (discard) Abort()             {}

@@ -6,8 +6,9 @@ import "runtime"
 const stageDepth = 2
 
 // stage hands full buffers to their sinks on a second core while the reader
-// fills the next. It is only used while the socket has more to give than one
-// core can hash and write: else it would cost wake-ups and win nothing.
+// fills the next. When it falls behind, the reader hashes the next piece itself.
+// It is only used while the socket has more to give than one core can hash and
+// write: else it would cost wake-ups and win nothing.
 //
 // All of it belongs to the reader but the loop in work.
 type stage struct {
@@ -23,9 +24,12 @@ type stroke struct {
 	sink     Sink
 	buf      *[]byte
 	from, to int
-	last     bool // of its block
+	last     bool         // of its block
+	write    func() error // nil: its sink has not taken it yet
 	err      error
 }
+
+func (k *stroke) bytes() []byte { return (*k.buf)[k.from:k.to] }
 
 // start begins the second goroutine, unless there is only one core.
 func (s *stage) start() bool {
@@ -45,10 +49,16 @@ func (s *stage) start() bool {
 func (s *stage) work() {
 	defer close(s.ended)
 	for k := range s.todo {
-		k.err = k.sink.Write((*k.buf)[k.from:k.to])
+		if k.write == nil {
+			k.write = k.sink.Take(k.bytes())
+		}
+		k.err = k.write()
 		s.done <- k
 	}
 }
+
+// busy tells whether the second goroutine has more to do than it can.
+func (s *stage) busy() bool { return s.todo != nil && len(s.todo) == cap(s.todo) }
 
 // hand gives a buffer away.
 func (s *stage) hand(k stroke) {
@@ -104,3 +114,10 @@ func (s *stage) stop(b *Budget) {
 	close(s.todo)
 	<-s.ended
 }
+
+// discard swallows blocks that nobody asked for (any more).
+type discard struct{}
+
+func (discard) Take([]byte) func() error { return func() error { return nil } }
+func (discard) Done() error              { return nil }
+func (discard) Abort()                   {}

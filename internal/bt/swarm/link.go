@@ -183,11 +183,17 @@ type sink struct {
 	dup  int64
 }
 
-// Write implements peerconn.Sink.
-func (s *sink) Write(b []byte) error {
+// Take implements peerconn.Sink.
+func (s *sink) Take(b []byte) (write func() error) {
 	s.l.fetch.touch(time.Now())
-	out, err := s.part.write(s.l.t.o.Store, s.l, s.off, b)
+	off := s.off
 	s.off += int64(len(b))
+	gaps := s.part.take(off, b)
+	return func() error { return s.write(off, b, gaps) }
+}
+
+func (s *sink) write(off int64, b []byte, gaps []span) error {
+	out, err := s.part.write(s.l.t.o.Store, s.l, off, b, gaps)
 	s.dup += int64(len(b)) - out.used
 	if err != nil {
 		// Not the peer's fault: the loop decides, the block is swallowed.

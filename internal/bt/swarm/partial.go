@@ -19,9 +19,9 @@ type credit struct {
 	span
 }
 
-// partial is a piece on its way in. Whoever receives a part of it, hashes and
-// writes it at once, in the goroutine that read it from the socket; the mutex
-// is contended only in the endgame, when a piece has two sources.
+// partial is a piece on its way in. Whoever receives a part of it, hashes (take)
+// and writes it at once; with two cores, the one part while the next is hashed.
+// Two at the same are met only in the endgame, when a piece has two sources.
 //
 // Every byte is hashed and written once, from whoever brought it first: what
 // is on disk is what was hashed.
@@ -30,20 +30,22 @@ type partial struct {
 	base  int64 // offset in piece space
 	size  int64 // without trailing padding
 
-	mu      sync.Mutex
-	check   *metainfo.Checker
-	reread  bool // some bytes came in an order that could not be hashed
-	old     bool // some bytes were there from an earlier run
+	old bool // some bytes were there from an earlier run; never changes
+
+	mu      sync.Mutex // held over a write: what is given up is not written to any more
 	got     []span
 	credits []credit
 	over    bool // finished or given up: late bytes are ignored
+
+	hashing sync.Mutex        // after mu
+	check   *metainfo.Checker // nil when given up
+	taken   []span            // got, and what is hashed and on its way to the disk
+	reread  bool              // some bytes came in an order that could not be hashed
 }
 
 // inherit takes over blocks that lie on disk. What they are worth shows when
 // the others have come and the whole piece is read back.
 func (a *partial) inherit(blocks *bitfield.Set) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	for b := blocks.Next(0); b >= 0; b = blocks.Next(b + 1) {
 		from := int64(b) * metainfo.BlockSize
 		if s := (span{from, min(from+metainfo.BlockSize, a.size)}); s.from < s.to {
@@ -51,6 +53,7 @@ func (a *partial) inherit(blocks *bitfield.Set) {
 			a.old, a.reread = true, true
 		}
 	}
+	a.taken = slices.Clone(a.got)
 }
 
 // outcome of a write.
@@ -60,20 +63,44 @@ type outcome struct {
 	ok       bool
 }
 
-// write takes b, which lies at off inside the piece.
-func (a *partial) write(st Store, who *link, off int64, b []byte) (out outcome, err error) {
+// take hashes what is new of b, which lies at off inside the piece, and returns
+// where that is: nobody else takes it now, and it must be written.
+func (a *partial) take(off int64, b []byte) (gaps []span) {
+	a.hashing.Lock()
+	defer a.hashing.Unlock()
+	if a.check == nil {
+		return nil
+	}
+	gaps = missing(a.taken, span{off, off + int64(len(b))})
+	for _, gap := range gaps {
+		if !a.check.WriteAt(b[gap.from-off:gap.to-off], gap.from) {
+			a.reread = true
+		}
+		a.taken = add(a.taken, gap)
+	}
+	return gaps
+}
+
+// fail gives back what was taken and cannot be written.
+func (a *partial) fail(gaps []span) {
+	a.hashing.Lock()
+	defer a.hashing.Unlock()
+	a.reread = true // what was hashed is not what is on disk
+	for _, gap := range gaps {
+		a.taken = cut(a.taken, gap)
+	}
+}
+
+// write writes what was taken of b.
+func (a *partial) write(st Store, who *link, off int64, b []byte, gaps []span) (out outcome, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.over {
 		return out, nil
 	}
-	for _, gap := range missing(a.got, span{off, off + int64(len(b))}) {
-		sub := b[gap.from-off : gap.to-off]
-		if !a.check.WriteAt(sub, gap.from) {
-			a.reread = true
-		}
-		if _, err := st.WriteAt(sub, a.base+gap.from); err != nil {
-			a.reread = true // what was hashed is not what is on disk
+	for i, gap := range gaps {
+		if _, err := st.WriteAt(b[gap.from-off:gap.to-off], a.base+gap.from); err != nil {
+			a.fail(gaps[i:])
 			return out, err
 		}
 		a.got = add(a.got, gap)
@@ -91,6 +118,8 @@ func (a *partial) write(st Store, who *link, off int64, b []byte) (out outcome, 
 // verify tells whether the piece is right: from what was hashed on the way, or
 // else by reading it back.
 func (a *partial) verify(st Store) (bool, error) {
+	a.hashing.Lock()
+	defer a.hashing.Unlock()
 	if len(a.got) > 0 && !a.reread {
 		return a.check.OK(), nil
 	}
@@ -135,6 +164,8 @@ func (a *partial) left() []span {
 func (a *partial) release() *metainfo.Checker {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.hashing.Lock()
+	defer a.hashing.Unlock()
 	check := a.check
 	a.check, a.over = nil, true
 	return check
@@ -208,4 +239,16 @@ func add(got []span, s span) []span {
 		return got
 	}
 	return slices.Insert(got, i, s)
+}
+
+// cut takes s, all of which is in got, out of it.
+func cut(got []span, s span) []span {
+	i := slices.IndexFunc(got, func(g span) bool { return s.to <= g.to })
+	var rest []span
+	for _, r := range []span{{got[i].from, s.from}, {s.to, got[i].to}} {
+		if r.from < r.to {
+			rest = append(rest, r)
+		}
+	}
+	return slices.Replace(got, i, i+1, rest...)
 }

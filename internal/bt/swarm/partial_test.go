@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"crypto/sha1"
+	"errors"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -50,6 +51,10 @@ type memory struct {
 func (m memory) WriteAt(p []byte, off int64) (int, error) { return copy(m.b[off:], p), nil }
 func (m memory) ReadAt(p []byte, off int64) (int, error)  { return copy(p, m.b[off:]), nil }
 
+func writeAll(a *partial, st Store, who *link, off int64, b []byte) (outcome, error) {
+	return a.write(st, who, off, b, a.take(off, b))
+}
+
 // TestPartialOrders writes a piece in random pieces of random order, some
 // twice, and some of the second copies wrong: who comes first counts, and what
 // is hashed is what is on disk.
@@ -72,7 +77,7 @@ func TestPartialOrders(t *testing.T) {
 		for _, i := range rng.Perm(len(cuts) - 1) {
 			for range 1 + rng.IntN(2) {
 				b := slices.Clone(r.content[cuts[i]:cuts[i+1]])
-				out, err := part.write(st, nil, cuts[i], b)
+				out, err := writeAll(part, st, nil, cuts[i], b)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -98,17 +103,17 @@ func TestPartialBad(t *testing.T) {
 	part := &partial{piece: pc, size: 50_000, check: check}
 	st := memory{b: make([]byte, 50_000)}
 	a, b := &link{}, &link{}
-	if _, err := part.write(st, a, 0, r.content[:20_000]); err != nil {
+	if _, err := writeAll(part, st, a, 0, r.content[:20_000]); err != nil {
 		t.Fatal(err)
 	}
-	out, err := part.write(st, b, 20_000, make([]byte, 30_000))
+	out, err := writeAll(part, st, b, 20_000, make([]byte, 30_000))
 	if err != nil || !out.complete || out.ok {
 		t.Fatalf("write = %+v, %v, want complete and not ok", out, err)
 	}
 	if len(part.credits) != 2 || part.credits[1] != (credit{b, span{20_000, 50_000}}) {
 		t.Errorf("credits = %v", part.credits)
 	}
-	if late, _ := part.write(st, a, 0, r.content[:10]); late.used != 0 {
+	if late, _ := writeAll(part, st, a, 0, r.content[:10]); late.used != 0 {
 		t.Error("a finished piece takes more bytes")
 	}
 }
@@ -247,4 +252,73 @@ func TestHints(t *testing.T) {
 	late := startHost(t, r, "late", false, nil)
 	late.AddPeers([]netip.AddrPort{source.addr})
 	waitFor(t, "the damaged piece to be forgotten", func() bool { _, _, n := at.counts(); return n == 1 && at.forgot[0] == 0 })
+}
+
+// full is a Store that has no room for some writes.
+type full struct {
+	memory
+	fails func() bool
+}
+
+func (f full) WriteAt(p []byte, off int64) (int, error) {
+	if f.fails() {
+		return 0, errors.New("full")
+	}
+	return f.memory.WriteAt(p, off)
+}
+
+// TestPartialShared has two sources bring a piece at the same time, each with its next bytes hashed
+// while the last ones are written, and a disk that does not take all at first.
+func TestPartialShared(t *testing.T) {
+	r := newRelease(t, 200_000, 256<<10)
+	for seed := range uint64(50) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		pc, _ := r.info.Piece(0)
+		check := r.hashes.NewChecker()
+		check.Reset(pc)
+		part := &partial{piece: pc, size: int64(len(r.content)), check: check}
+		st := memory{b: make([]byte, len(r.content))}
+		type stroke struct {
+			off, to int64
+			gaps    []span
+		}
+		var queues [2][]stroke
+		var at [2]int64
+		done, failed := 0, 0
+		for turn := 0; done == 0; turn++ {
+			if turn > 10_000 {
+				t.Fatalf("seed %d: not complete: %v", seed, part.got)
+			}
+			who := rng.IntN(2)
+			q := &queues[who]
+			if len(*q) < 3 && rng.IntN(2) == 0 {
+				if at[who] == part.size {
+					at[who] = 0 // asked again for what is missing
+				}
+				s := stroke{off: at[who], to: min(part.size, at[who]+1+rng.Int64N(30_000))}
+				s.gaps = part.take(s.off, r.content[s.off:s.to])
+				at[who] = s.to
+				*q = append(*q, s)
+				continue
+			}
+			if len(*q) == 0 {
+				continue
+			}
+			s := (*q)[0]
+			*q = (*q)[1:]
+			out, err := part.write(full{st, func() bool { return rng.IntN(8) == 0 }}, nil, s.off, r.content[s.off:s.to], s.gaps)
+			if err != nil {
+				failed++
+			}
+			if out.complete {
+				done++
+				if !out.ok {
+					t.Fatalf("seed %d: a good piece is called bad", seed)
+				}
+			}
+		}
+		if sha1.Sum(st.b) != sha1.Sum(r.content) {
+			t.Fatalf("seed %d: what is on disk is not the piece, after %d failed writes", seed, failed)
+		}
+	}
 }

@@ -84,7 +84,7 @@ func (t *Torrent) fetchWeb(ctx context.Context, w *webSource, part *partial, gap
 		if err := t.o.Down.Wait(ctx, len(b)); err != nil {
 			return err
 		}
-		done, err := part.write(t.o.Store, nil, off, b)
+		done, err := part.write(t.o.Store, nil, off, b, part.take(off, b))
 		if err != nil {
 			t.post(writeFailed{part, err})
 			return err

@@ -108,17 +108,21 @@ func (s *state) offers(p *peer, n int) (pieces []uint32) {
 }
 
 // wrest makes pieces free for a peer when all that are left are on offer or under
-// way to others, and tells whether there are any: half of what one has not asked for,
-// or else what slow ones have, which then leaves twice. So nobody waits for a host
-// that takes everything at a crawl.
+// way to others, and tells whether there are any: half of what one has let lie since
+// its turn began, or else what slow ones have asked for, which then leaves twice. So
+// nobody waits for a host that takes everything at a crawl. While our uplink is busy
+// with others there is no need.
 func (s *state) wrest(p *peer) bool {
 	var from *peer
-	most := turnPieces
+	most := 0
 	offered := map[uint32]int{} // to how many
 	var slow []uint32
 	for q := range s.peers {
-		idle := 0
 		_, late := q.busy(s.now)
+		if q.lane.blocks > 0 && !late {
+			return false
+		}
+		idle := 0
 		for piece := range q.revealed {
 			offered[piece]++
 			if q.owed[piece] == nil {
@@ -127,8 +131,8 @@ func (s *state) wrest(p *peer) bool {
 				slow = append(slow, piece)
 			}
 		}
-		if q != p && (idle > most || late && idle > 0 && from == nil) {
-			from, most = q, max(idle, turnPieces)
+		if q != p && s.now.Sub(q.turnAt) > slowTurn && idle > most {
+			from, most = q, idle
 		}
 	}
 	if from != nil {

@@ -118,7 +118,7 @@ func (s *state) wrest(p *peer) bool {
 	offered := map[uint32]int{} // to how many
 	var slow []uint32
 	for q := range s.peers {
-		_, late := q.busy(s.now)
+		_, late := q.busy(s.now, slowTurn)
 		if q.lane.blocks > 0 && !late {
 			return false
 		}

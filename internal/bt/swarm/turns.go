@@ -107,10 +107,8 @@ func (p *peer) strike(o *owing, b wire.Block) {
 }
 
 // busy counts the pieces that are owed to a peer, and tells whether one of them
-// takes long. Those of which it has said nothing for long are forgotten.
-func (p *peer) busy(now time.Time) (pieces int, slow bool) { return p.owedFor(now, slowTurn) }
-
-func (p *peer) owedFor(now time.Time, limit time.Duration) (pieces int, slow bool) {
+// takes longer than limit. Those of which it has said nothing for long are forgotten.
+func (p *peer) busy(now time.Time, limit time.Duration) (pieces int, slow bool) {
 	if len(p.owed) == 0 { // nearly always, and to begin to range over a map takes as long as all the rest
 		return 0, false
 	}
@@ -155,7 +153,7 @@ func (s *state) turns() {
 		}
 		wants := (p.interested || p.blind) && s.useful(p)
 		fresh := wants && p.credit > 0 && s.now.Sub(p.turnAt) < turnIdle+3*p.rtt
-		owed, slow := p.owedFor(s.now, s.queueOf(p).slowAfter())
+		owed, slow := p.busy(s.now, s.queueOf(p).slowAfter())
 		t := choker.Turn{ // half of a long turn (turnAlone) used up is time for the next
 			Wants: wants && (p.credit < max(1, p.turn/2) || s.now.Sub(p.turnAt) > turnRemind),
 			Busy:  fresh || owed > 0,

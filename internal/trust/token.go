@@ -120,6 +120,14 @@ func (t Sealed) Use(by string, now time.Time) (Sealed, error) {
 	return t, nil
 }
 
+// usedFor is how long a used token is kept for its host, whose answer may have been lost.
+const usedFor = 24 * time.Hour
+
+// Spent tells whether the token lets nobody in any more.
+func (t Sealed) Spent(now time.Time) bool {
+	return !now.Before(t.Expires) || !t.Used.IsZero() && now.Sub(t.Used) > usedFor
+}
+
 // Principal is who the bearer is.
 func (t Sealed) Principal() shoal.Principal {
 	return shoal.Principal{Name: t.Name, Role: t.Role, Apps: t.Apps}

@@ -528,3 +528,26 @@ func FuzzIdentity(f *testing.F) {
 		_ = Keys{}.Verify(nil, text)
 	})
 }
+
+// TestSpent: a token is done for when it has expired, or a day after its host used it.
+func TestSpent(t *testing.T) {
+	now := time.Now()
+	for _, tt := range []struct {
+		name          string
+		expires, used time.Duration // from now; used 0: never
+		want          bool
+	}{
+		{"good for an hour", time.Hour, 0, false},
+		{"expired", 0, 0, true},
+		{"its host may have lost the answer", time.Hour, -time.Hour, false},
+		{"used the day before", time.Hour, -25 * time.Hour, true},
+	} {
+		token := Sealed{Token: shoal.Token{Expires: now.Add(tt.expires)}}
+		if tt.used != 0 {
+			token.Used = now.Add(tt.used)
+		}
+		if got := token.Spent(now); got != tt.want {
+			t.Errorf("%s: spent is %v", tt.name, got)
+		}
+	}
+}

@@ -11,7 +11,8 @@ import (
 	"shoal/internal/trust"
 )
 
-const maxTokens = 10_000
+// maxTokens lets a large fleet join anew several times within a token's life.
+const maxTokens = 100_000
 
 // CreateToken makes a token and tells its secret, once.
 func (c *Controller) CreateToken(ctx context.Context, t shoal.Token) (string, shoal.Token, error) {
@@ -23,8 +24,8 @@ func (c *Controller) CreateToken(ctx context.Context, t shoal.Token) (string, sh
 }
 
 func (c *Controller) makeToken(ctx context.Context, t shoal.Token) (string, shoal.Token, error) {
-	if c.tokens.size() >= maxTokens {
-		return "", shoal.Token{}, fmt.Errorf("%w: there are %d tokens, and may not be more: revoke some", shoal.ErrConflict, maxTokens)
+	if err := c.roomForToken(ctx); err != nil {
+		return "", shoal.Token{}, err
 	}
 	secret, sealed, err := trust.NewToken(t, time.Now())
 	if err != nil {
@@ -38,6 +39,25 @@ func (c *Controller) makeToken(ctx context.Context, t shoal.Token) (string, shoa
 		return "", shoal.Token{}, err
 	}
 	return secret, sealed.Token, nil
+}
+
+// roomForToken forgets tokens that let nobody in any more when there is room for no
+// other.
+func (c *Controller) roomForToken(ctx context.Context) error {
+	if c.tokens.size() < maxTokens {
+		return nil
+	}
+	for _, t := range c.tokens.all() {
+		if t.Spent(time.Now()) {
+			if err := c.tokens.remove(ctx, t.ID, anyRevision); err != nil {
+				return err
+			}
+		}
+	}
+	if c.tokens.size() >= maxTokens {
+		return fmt.Errorf("%w: there are %d tokens that somebody may still use, and may not be more: revoke some", shoal.ErrConflict, maxTokens)
+	}
+	return nil
 }
 
 // FirstToken makes the token of the first admin, if the fleet has no token yet:

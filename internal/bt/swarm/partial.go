@@ -21,7 +21,7 @@ type credit struct {
 
 // partial is a piece on its way in. Whoever receives a part of it, hashes (take)
 // and writes it at once; with two cores, the one part while the next is hashed.
-// Two at the same are met only in the endgame, when a piece has two sources.
+// Two bring the same piece only in the endgame, when it has two sources.
 //
 // Every byte is hashed and written once, from whoever brought it first: what
 // is on disk is what was hashed.

@@ -55,6 +55,14 @@ func writeAll(a *partial, st Store, who *link, off int64, b []byte) (outcome, er
 	return a.write(st, who, off, b, a.take(off, b))
 }
 
+// onePiece is a release of one piece before anything of it has come, and its disk.
+func onePiece(r release) (*partial, memory) {
+	pc, _ := r.info.Piece(0)
+	check := r.hashes.NewChecker()
+	check.Reset(pc)
+	return &partial{piece: pc, size: int64(len(r.content)), check: check}, memory{b: make([]byte, len(r.content))}
+}
+
 // TestPartialOrders writes a piece in random pieces of random order, some
 // twice, and some of the second copies wrong: who comes first counts, and what
 // is hashed is what is on disk.
@@ -62,11 +70,7 @@ func TestPartialOrders(t *testing.T) {
 	r := newRelease(t, 100_000, 128<<10)
 	for seed := range uint64(200) {
 		rng := rand.New(rand.NewPCG(seed, 0))
-		pc, _ := r.info.Piece(0)
-		check := r.hashes.NewChecker()
-		check.Reset(pc)
-		part := &partial{piece: pc, size: int64(len(r.content)), check: check}
-		st := memory{b: make([]byte, len(r.content))}
+		part, st := onePiece(r)
 		var cuts []int64
 		for at := int64(0); at < part.size; {
 			cuts = append(cuts, at)
@@ -273,11 +277,7 @@ func TestPartialShared(t *testing.T) {
 	r := newRelease(t, 200_000, 256<<10)
 	for seed := range uint64(50) {
 		rng := rand.New(rand.NewPCG(seed, 1))
-		pc, _ := r.info.Piece(0)
-		check := r.hashes.NewChecker()
-		check.Reset(pc)
-		part := &partial{piece: pc, size: int64(len(r.content)), check: check}
-		st := memory{b: make([]byte, len(r.content))}
+		part, st := onePiece(r)
 		type stroke struct {
 			off, to int64
 			gaps    []span

@@ -114,29 +114,28 @@ func (s *state) offers(p *peer, n int) (pieces []uint32) {
 // with others there is no need.
 func (s *state) wrest(p *peer) bool {
 	var from *peer
-	most := 0
+	var lying, slow []uint32
 	offered := map[uint32]int{} // to how many
-	var slow []uint32
 	for q := range s.peers {
 		_, late := q.busy(s.now, slowTurn)
 		if q.lane.blocks > 0 && !late {
 			return false
 		}
-		idle := 0
+		var idle []uint32
 		for piece := range q.revealed {
 			offered[piece]++
 			if q.owed[piece] == nil {
-				idle++
+				idle = append(idle, piece)
 			} else if late && !s.source.out[piece] {
 				slow = append(slow, piece)
 			}
 		}
-		if q != p && s.now.Sub(q.turnAt) > slowTurn && idle > most {
-			from, most = q, idle
+		if q != p && s.now.Sub(q.turnAt) > slowTurn && len(idle) > len(lying) {
+			from, lying = q, idle
 		}
 	}
 	if from != nil {
-		s.halve(from)
+		s.halve(from, lying)
 		return true
 	}
 	slow = slices.DeleteFunc(slow, func(piece uint32) bool { return offered[piece] > 1 })
@@ -144,14 +143,8 @@ func (s *state) wrest(p *peer) bool {
 	return len(slow) > 0
 }
 
-// halve takes half of a peer's offers back, of those that it has not asked for.
-func (s *state) halve(p *peer) {
-	var idle []uint32
-	for piece := range p.revealed {
-		if p.owed[piece] == nil {
-			idle = append(idle, piece)
-		}
-	}
+// halve takes half of the offers back that a peer has not asked for.
+func (s *state) halve(p *peer, idle []uint32) {
 	n := len(idle) / 2
 	for _, piece := range idle[n:] {
 		s.source.order = append(s.source.order, piece)

@@ -118,7 +118,7 @@ type Conn struct {
 // New wraps nc, whose handshake is over. Nothing runs before Run, but
 // messages may be queued.
 func New(nc net.Conn, h Handler, o Options) *Conn {
-	c := &Conn{nc: nc, h: h, o: o, ahead: ahead{set: startAhead, slow: true}, wake: make(chan struct{}, 1)}
+	c := &Conn{nc: nc, h: h, o: o, ahead: ahead{set: minAhead, slow: true}, wake: make(chan struct{}, 1)}
 	c.in.init(c)
 	below := nc
 	if secure, ok := nc.(interface{ NetConn() net.Conn }); ok {

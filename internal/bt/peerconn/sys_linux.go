@@ -25,7 +25,7 @@ func newSocket(c *net.TCPConn) *socket {
 		return nil
 	}
 	s := &socket{raw: raw}
-	_ = s.setWriteLow(startAhead) // failing costs speed only
+	_ = s.setWriteLow(minAhead) // failing costs speed only
 	return s
 }
 

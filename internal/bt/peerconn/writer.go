@@ -189,8 +189,7 @@ func (c *Conn) sendFile(ctx context.Context, f *os.File, off, n int64) error {
 }
 
 const (
-	startAhead = 512 << 10
-	minAhead   = 256 << 10
+	minAhead   = 64 << 10
 	maxAhead   = 4 << 20
 	aheadTime  = 5 * time.Millisecond
 	aheadEvery = 50 * time.Millisecond
@@ -199,10 +198,12 @@ const (
 // What the kernel hands down as one packet (GSO) is up to 64 KiB. A shaper on the
 // way (tc-tbf, tc-htb) whose burst is smaller than that and its headers cuts it into
 // frames, each of which costs every host and bridge behind it as much as the whole
-// packet. So slow connections, which are those that may be shaped, send shorter
-// trains; to others the copy this takes (see sendRead) would cost more than it saves.
+// packet. And where connections share a line, each packet waits for whole trains of
+// the others, and full queues lose whole trains. So slow connections, which are
+// those that may be shaped, send short ones; to others the copy this takes (see
+// sendRead) would cost more than it saves.
 const (
-	trainBytes = 60 << 10 // 43 frames of 1,514 bytes are less than 64 KiB
+	trainBytes = 20 << 10
 	trainRate  = 32 << 20 // bytes/s
 )
 

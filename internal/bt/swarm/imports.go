@@ -39,6 +39,8 @@ type imports struct {
 	hungry  time.Time // when something was on its way over the WAN last
 	starved bool      // that is long ago
 	late    bool      // our site is far behind another one
+	rare    bool      // some pieces are only where all are; those are spared for them
+	spare   bool      // it is our site's turn with none: it takes those with which it is second, too
 	judged  time.Time // when who keeps up was looked at last
 	wholes  int       // peers of our own site that have everything
 	queue   queue
@@ -53,7 +55,7 @@ type due struct {
 func newImports(n int, seed uint64) imports {
 	im := imports{
 		pick: picker.New(n, seed), sites: map[string]*site{}, due: due{since: make([]int64, n)},
-		membership: newMembership(), claims: newClaims(),
+		membership: newMembership(), claims: newClaims(), rare: true,
 	}
 	for i := range n {
 		im.close(uint32(i))
@@ -96,7 +98,8 @@ func (s *state) reconsider(piece uint32) {
 		im.close(piece)
 		return
 	}
-	rank, ours := s.turn(piece)
+	rank, before := s.turn(piece)
+	ours := before == 0 || before == 1 && im.spare
 	switch {
 	case rank < 0 || !ours || im.pick.Avail(piece) == 0 && !im.due.shown: // a source may hide what it has
 		im.due.since[piece] = 0
@@ -213,10 +216,48 @@ func (s *state) judge() {
 	if s.left == 0 || len(im.sites) == 0 || s.now.Sub(im.judged) < time.Second {
 		return
 	}
-	if im.judged = s.now; s.judgeSites() {
+	im.judged = s.now
+	changed := s.judgeSites()
+	if s.judgeTurns() || changed {
 		s.review()
 		s.tellAbroad()
 	}
+}
+
+// judgeTurns finds out what is left to be taken from sites that have everything, and
+// tells whether that has changed. By hash some site has the turn with more pieces
+// than the others; and while it fetches the last of them, one after the other, the
+// way out of the site that has them would be half idle, as would be theirs.
+func (s *state) judgeTurns() (changed bool) {
+	im := &s.imports
+	rare, spare := false, !im.idle.IsZero() || im.spare
+	for i := range s.o.Info.NumPieces() {
+		piece := uint32(i)
+		if !s.pick.Open(piece) || s.near(piece) { // ours, or under way to us
+			continue
+		}
+		rare = rare || im.onlyWhole(piece)
+		if spare && !im.claims.claimed(piece, s.now) && !im.claims.passedOn(piece, s.now) {
+			rank, before := s.turn(piece)
+			spare = rank < 0 || before > 0
+		}
+		if rare && !spare {
+			break
+		}
+	}
+	changed = rare != im.rare || spare != im.spare
+	im.rare, im.spare = rare, spare
+	return changed
+}
+
+// onlyWhole tells whether a piece is at no other site than those that have all.
+func (im *imports) onlyWhole(piece uint32) bool {
+	for _, at := range im.order {
+		if at.wholes == 0 && at.has[piece] > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // setLevel widens what we may import while there is nothing else to import.

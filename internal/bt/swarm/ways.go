@@ -30,7 +30,7 @@ func (s *state) rankSites() {
 	dear := rankWays(append(places, s.conn.place), s.o.Places.Way)
 	for i, at := range im.order {
 		at.From, at.Dear = dear[i][:len(im.order)], dear[i][len(im.order)]
-		at.Spared = lacking && at.wholes > 0
+		at.Spared = lacking && at.wholes > 0 && im.rare
 		for len(im.ranks) <= 2*at.Dear+1 {
 			im.ranks = append(im.ranks, im.pick.Clone())
 		}
@@ -58,7 +58,7 @@ func rankWays(places []topology.Place, way func(a, b topology.Place) topology.Wa
 }
 
 // turn is package owner's, for what the sites that we are connected to have.
-func (s *state) turn(piece uint32) (rank int, ours bool) {
+func (s *state) turn(piece uint32) (rank, before int) {
 	var space [16]owner.Site
 	sites := space[:0]
 	for _, at := range s.imports.order {

@@ -59,7 +59,7 @@ func mix(x uint64) uint64 {
 func Rank(k Key, members []Key, piece uint32) int {
 	own, n := score(k, piece), 0
 	for _, m := range members {
-		if before(m, score(m, piece), k, own) {
+		if beats(m, score(m, piece), k, own) {
 			n++
 		}
 	}
@@ -85,11 +85,11 @@ func (s *Site) Rank() int {
 }
 
 // Turn tells from sites of which rank a piece is to be taken, -1 if none has it;
-// and whether it is the turn of the asking site, self. It is not if another site
-// lacks the piece, would be better to take it from than who has it now, and comes
-// before: because its way from there is cheaper, or by hash. Who is behind comes
+// and how many sites come before the asking one, self: it is its turn if none does.
+// Those do that lack the piece and would be better to take it from than who has it
+// now: because their way from there is cheaper, or by hash. Who is behind comes
 // before nobody.
-func Turn(self Site, sites []Site, piece uint32) (rank int, ours bool) {
+func Turn(self Site, sites []Site, piece uint32) (rank, before int) {
 	rank, have, dear := -1, 0, 0
 	for i := range sites {
 		s := &sites[i]
@@ -113,11 +113,11 @@ func Turn(self Site, sites []Site, piece uint32) (rank int, ours bool) {
 		if s.Has || s.Behind || 2*s.Dear >= limit {
 			continue
 		}
-		if d := s.dear(sites); d < dear || d == dear && (self.Behind || before(s.Key, score(s.Key, piece), self.Key, own)) {
-			return rank, false
+		if d := s.dear(sites); d < dear || d == dear && (self.Behind || beats(s.Key, score(s.Key, piece), self.Key, own)) {
+			before++
 		}
 	}
-	return rank, true
+	return rank, before
 }
 
 // dear is how dear the cheapest way is from a site that has the piece.
@@ -131,8 +131,8 @@ func (s *Site) dear(sites []Site) int {
 	return least
 }
 
-// before tells whether a with its score comes before b with its own.
-func before(a Key, scoreA uint64, b Key, scoreB uint64) bool {
+// beats tells whether a with its score comes before b with its own.
+func beats(a Key, scoreA uint64, b Key, scoreB uint64) bool {
 	return scoreA > scoreB || scoreA == scoreB && a > b
 }
 

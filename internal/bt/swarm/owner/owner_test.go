@@ -155,8 +155,8 @@ func TestTurn(t *testing.T) {
 		{"a far one has it, its neighbour goes first", []Site{{Has: true, Dear: 1}, {Key: worse, Dear: 1, From: []int{0, 0}}}, 2, false},
 		{"our neighbour has it and is spared, a far site is first", []Site{{Has: true, Spared: true}, {Key: better, Dear: 1, From: []int{1, 0}}}, 1, true},
 	} {
-		if rank, ours := Turn(Site{Key: self}, tt.sites, piece); rank != tt.rank || ours != tt.ours {
-			t.Errorf("%s: %d, %v; want %d, %v", tt.name, rank, ours, tt.rank, tt.ours)
+		if rank, before := Turn(Site{Key: self}, tt.sites, piece); rank != tt.rank || (before == 0) != tt.ours {
+			t.Errorf("%s: rank %d, %d before us; want %d, %v", tt.name, rank, before, tt.rank, tt.ours)
 		}
 	}
 }
@@ -175,8 +175,8 @@ func TestTurnOfTheLate(t *testing.T) {
 		{"two have it", []Site{{Has: true}, {Has: true}, {Key: 1, From: []int{0, 0, 0}}}, true},
 	} {
 		for piece := range uint32(20) {
-			if _, ours := Turn(late, tt.sites, piece); ours != tt.ours {
-				t.Errorf("%s: piece %d: %v, want %v", tt.name, piece, ours, tt.ours)
+			if _, before := Turn(late, tt.sites, piece); (before == 0) != tt.ours {
+				t.Errorf("%s: piece %d: %d before us, want %v", tt.name, piece, before, tt.ours)
 			}
 		}
 	}

@@ -185,7 +185,7 @@ func (l *listener) greet(ctx context.Context, c net.Conn) {
 		ctx, cancel := context.WithTimeout(ctx, handshakeLimit)
 		defer cancel()
 		var err error
-		if c, err = l.secure.Server(ctx, c); err != nil {
+		if c, err = l.secure.Server(ctx, peerconn.Beneath(c)); err != nil {
 			l.log.Debug("not a member", "from", from, "err", err)
 			return
 		}

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"shoal/internal/bt/peerconn"
 	"shoal/internal/bt/peertls"
 )
 
@@ -34,7 +35,7 @@ func (p *process) dial(ctx context.Context, to netip.AddrPort) (net.Conn, error)
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialLimit)
 	defer cancel()
-	return p.Secure.Client(ctx, c)
+	return p.Secure.Client(ctx, peerconn.Beneath(c))
 }
 
 // recheck ends connections to hosts that are no members any more, until ctx ends.

@@ -36,6 +36,9 @@ func (c *Conn) sendRead(ctx context.Context, head []byte, off, n int64) (int64, 
 	if c.kernel != nil {
 		c.ahead.sent(c.kernel, int64(len(out)), time.Now())
 	}
+	if c.beneath != nil {
+		c.beneath.slow.Store(c.ahead.slow)
+	}
 	return int64(len(p)), err
 }
 

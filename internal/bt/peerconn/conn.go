@@ -95,13 +95,14 @@ type Options struct {
 
 // Conn is one connection after its handshake.
 type Conn struct {
-	nc     net.Conn
-	sock   *socket // for the bytes; nil under TLS, in a simulated network, and where there is no sendfile
-	kernel *socket // for what the kernel is told and tells: sock, or the one below TLS
-	h      Handler
-	o      Options
-	in     reader
-	wake   chan struct{}
+	nc      net.Conn
+	sock    *socket  // for the bytes; nil under TLS, in a simulated network, and where there is no sendfile
+	kernel  *socket  // for what the kernel is told and tells: sock, or the one below TLS
+	beneath *beneath // what TLS writes to, if that was prepared for us
+	h       Handler
+	o       Options
+	in      reader
+	wake    chan struct{}
 
 	ahead ahead // this and the next: of the writer
 	paced int64 // bytes/s that the kernel was told, 0: no limit
@@ -123,6 +124,9 @@ func New(nc net.Conn, h Handler, o Options) *Conn {
 	below := nc
 	if secure, ok := nc.(interface{ NetConn() net.Conn }); ok {
 		below = secure.NetConn()
+	}
+	if b, ok := below.(*beneath); ok {
+		c.beneath, below = b, b.TCPConn
 	}
 	if tcp, ok := below.(*net.TCPConn); ok {
 		_ = tcp.SetNoDelay(true) // failing costs speed only

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -215,12 +216,14 @@ func TestBlocks(t *testing.T) {
 	for i := range uint32(60) { // a train of stock blocks
 		blocks = append(blocks, wire.Block{Index: 0, Begin: i * 16384, Length: 16384})
 	}
-	for _, kind := range []string{"tcp", "slow", "tls", "pipe", "small", "tiny"} {
+	for _, kind := range []string{"tcp", "slow", "tls", "slow tls", "pipe", "small", "tiny"} {
 		t.Run(kind, func(t *testing.T) {
 			a, b := tcpPair(t)
 			switch kind {
 			case "tls":
 				a, b = secure(t, a, b)
+			case "slow tls":
+				a, b = secure(t, Beneath(a), b)
 			case "pipe", "small", "tiny": // no sendfile, as in a simulated network
 				a.Close()
 				b.Close()
@@ -236,7 +239,10 @@ func TestBlocks(t *testing.T) {
 				budget.TryGet()
 			}
 			up := New(a, newRecorder(), Options{Source: src, Budget: NewBudget(8 << 20)})
-			up.ahead.slow = kind == "slow" // until it is measured
+			up.ahead.slow = strings.HasPrefix(kind, "slow") // until it is measured
+			if (up.beneath != nil) != (kind == "slow tls" && up.kernel != nil) {
+				t.Error("trains under TLS where they were not prepared, or none where they were")
+			}
 			start(t, up)
 			runWith(t, b, got, src, budget)
 			bits := bytes.Repeat([]byte{0xaa}, 6000)

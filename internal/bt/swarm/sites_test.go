@@ -79,6 +79,51 @@ func TestTakesFirst(t *testing.T) {
 	}
 }
 
+// TestHandsTurnsOn: a site that has the turn with no piece takes those with which it
+// is second; and who has everything is spared while some piece is nowhere else.
+func TestHandsTurnsOn(t *testing.T) {
+	s := still(t, 64)
+	s.conn.place.Datacenter = "here"
+	there := &site{Site: owner.Site{Key: owner.SiteKey("there")}, has: make([]uint16, 64)}
+	whole := &site{Site: owner.Site{Key: owner.SiteKey("source")}, has: make([]uint16, 64), wholes: 1}
+	s.imports.sites = map[string]*site{"source": whole, "there": there}
+	s.review()
+	judge := func(what string, rare, spare bool) {
+		t.Helper()
+		if s.judgeTurns() {
+			s.review()
+		}
+		if s.imports.rare != rare || s.imports.spare != spare || whole.Spared != rare {
+			t.Errorf("%s: rare %v, spared %v, spare %v; want %v, %v, %v",
+				what, s.imports.rare, whole.Spared, s.imports.spare, rare, rare, spare)
+		}
+	}
+	var second []uint32 // with which there is first
+	judge("at the start", true, false)
+	for i := range uint32(64) {
+		if _, before := s.turn(i); before > 0 {
+			second = append(second, i)
+		} else {
+			s.take(i) // under way to us
+		}
+	}
+	judge("under way, but not idle yet", true, false)
+	if s.imports.pick.Open(second[0]) {
+		t.Error("a piece is taken before its turn")
+	}
+	s.imports.idle = s.now
+	judge("idle", true, true)
+	if !s.imports.pick.Open(second[0]) {
+		t.Error("an idle site does not take a piece with which it is second")
+	}
+	for _, i := range second[1:] {
+		there.tell(i, 1, s.now)
+	}
+	judge("all but one are for us to take now", true, false)
+	there.tell(second[0], 1, s.now)
+	judge("nothing is only there", false, false)
+}
+
 // TestAsksForTheNext: what a peer was given behind a piece that is taken back from it
 // is asked for all the same.
 func TestAsksForTheNext(t *testing.T) {

@@ -125,14 +125,14 @@ func New(nc net.Conn, h Handler, o Options) *Conn {
 	if secure, ok := nc.(interface{ NetConn() net.Conn }); ok {
 		below = secure.NetConn()
 	}
-	if b, ok := below.(*beneath); ok {
-		c.beneath, below = b, b.TCPConn
+	switch b := below.(type) {
+	case *beneath:
+		c.beneath, c.kernel = b, b.sock
+	case *net.TCPConn:
+		c.kernel = newSocket(b)
 	}
-	if tcp, ok := below.(*net.TCPConn); ok {
-		_ = tcp.SetNoDelay(true) // failing costs speed only
-		if c.kernel = newSocket(tcp); c.kernel != nil {
-			_ = c.kernel.suitPath(c.RTT()) // likewise
-		}
+	if c.kernel != nil {
+		_ = c.kernel.suitPath(c.RTT()) // failing costs speed only
 	}
 	if below == nc {
 		c.sock = c.kernel

@@ -45,7 +45,7 @@ const slack = 4 << 20
 func TestDropLeavesAWindow(t *testing.T) {
 	// Two cores hash. What the kernel reads ahead for one, up to 8 MiB on some disks,
 	// the other may have read and dropped already; it goes when the window comes by.
-	const window, size = 32 << 20, 96 << 20
+	const window, size = 32 << 20, 192 << 20
 	tor := storagetest.Make(t, metainfo.Hybrid, 256<<10,
 		storagetest.Entry{Path: "big", Data: storagetest.Bytes(size, 1)}, storagetest.Entry{Path: "x", Data: []byte("x")})
 	dir := onDisk(t)

@@ -24,6 +24,17 @@ func still(t *testing.T, pieces int) *state {
 	return newState(tor, t.Context(), nil)
 }
 
+// abroad is a state of 64 pieces that knows two other sites, of which one has all.
+func abroad(t *testing.T) (s *state, there, whole *site) {
+	t.Helper()
+	s = still(t, 64)
+	s.conn.place.Datacenter = "here"
+	there = &site{Site: owner.Site{Key: owner.SiteKey("there")}, has: make([]uint16, 64)}
+	whole = &site{Site: owner.Site{Key: owner.SiteKey("source")}, has: make([]uint16, 64), wholes: 1}
+	s.imports.sites = map[string]*site{"source": whole, "there": there}
+	return s, there, whole
+}
+
 func (s *state) meet(t *testing.T) *peer {
 	t.Helper()
 	ours, theirs := net.Pipe()
@@ -36,11 +47,7 @@ func (s *state) meet(t *testing.T) *peer {
 // TestTakesFirst: who is to take a piece first is waited for, unless it does not
 // keep up.
 func TestTakesFirst(t *testing.T) {
-	s := still(t, 64)
-	s.conn.place.Datacenter = "here"
-	there := &site{Site: owner.Site{Key: owner.SiteKey("there")}, has: make([]uint16, 64)}
-	source := &site{Site: owner.Site{Key: owner.SiteKey("source")}, has: make([]uint16, 64), wholes: 1}
-	s.imports.sites = map[string]*site{"source": source, "there": there}
+	s, there, _ := abroad(t)
 	piece := uint32(0)
 	for owner.Rank(owner.SiteKey("here"), []owner.Key{there.Key}, piece) == 0 {
 		piece++
@@ -82,11 +89,7 @@ func TestTakesFirst(t *testing.T) {
 // TestHandsTurnsOn: a site that has the turn with no piece takes those with which it
 // is second; and who has everything is spared while some piece is nowhere else.
 func TestHandsTurnsOn(t *testing.T) {
-	s := still(t, 64)
-	s.conn.place.Datacenter = "here"
-	there := &site{Site: owner.Site{Key: owner.SiteKey("there")}, has: make([]uint16, 64)}
-	whole := &site{Site: owner.Site{Key: owner.SiteKey("source")}, has: make([]uint16, 64), wholes: 1}
-	s.imports.sites = map[string]*site{"source": whole, "there": there}
+	s, there, whole := abroad(t)
 	s.review()
 	judge := func(what string, rare, spare bool) {
 		t.Helper()

@@ -134,29 +134,30 @@ func TestTurn(t *testing.T) {
 		}
 	}
 	for _, tt := range []struct {
-		name  string
-		sites []Site
-		rank  int
-		ours  bool
+		name   string
+		sites  []Site
+		rank   int
+		before int
 	}{
-		{"nobody has it", []Site{{Key: better, From: []int{0}}}, -1, true},
-		{"one has it, nobody else lacks it", []Site{{Has: true}}, 0, true},
-		{"one has it, we are first", []Site{{Has: true}, {Key: worse, From: []int{0, 0}}}, 0, true},
-		{"one has it, another is first", []Site{{Has: true}, {Key: better, From: []int{0, 0}}}, 0, false},
-		{"one has it, another that is behind is first", []Site{{Has: true}, {Key: better, Behind: true, From: []int{0, 0}}}, 0, true},
-		{"two have it", []Site{{Has: true}, {Has: true}, {Key: better, From: []int{0, 0, 0}}}, 0, true},
-		{"a spared one and another have it", []Site{{Has: true, Spared: true}, {Has: true}, {Key: better, From: []int{0, 0, 0}}}, 0, true},
-		{"two spared ones have it", []Site{{Has: true, Spared: true}, {Has: true, Spared: true}, {Key: better, From: []int{0, 0, 0}}}, 1, false},
-		{"a cheap and a dear one have it", []Site{{Has: true, Dear: 1}, {Has: true}, {Key: better, From: []int{0, 1, 0}}}, 0, true},
-		{"a dear one has it, our neighbour is first", []Site{{Has: true, Dear: 1}, {Key: better, From: []int{1, 0}}}, 2, false},
-		{"dear ones have it, our neighbour is first", []Site{{Has: true, Dear: 1}, {Has: true, Dear: 1}, {Key: better, From: []int{1, 1, 0}}}, 2, false},
-		{"dear ones have it, our neighbour is behind us", []Site{{Has: true, Dear: 1}, {Has: true, Dear: 1}, {Key: worse, From: []int{1, 1, 0}}}, 2, true},
-		{"dear ones have it, a far site is first", []Site{{Has: true, Dear: 1}, {Has: true, Dear: 1}, {Key: better, Dear: 1, From: []int{1, 1, 0}}}, 2, true},
-		{"a far one has it, its neighbour goes first", []Site{{Has: true, Dear: 1}, {Key: worse, Dear: 1, From: []int{0, 0}}}, 2, false},
-		{"our neighbour has it and is spared, a far site is first", []Site{{Has: true, Spared: true}, {Key: better, Dear: 1, From: []int{1, 0}}}, 1, true},
+		{"nobody has it", []Site{{Key: better, From: []int{0}}}, -1, 0},
+		{"one has it, nobody else lacks it", []Site{{Has: true}}, 0, 0},
+		{"one has it, we are first", []Site{{Has: true}, {Key: worse, From: []int{0, 0}}}, 0, 0},
+		{"one has it, another is first", []Site{{Has: true}, {Key: better, From: []int{0, 0}}}, 0, 1},
+		{"one has it, two others are first", []Site{{Has: true}, {Key: better, From: []int{0, 0, 0}}, {Key: better, From: []int{0, 0, 0}}}, 0, 2},
+		{"one has it, another that is behind is first", []Site{{Has: true}, {Key: better, Behind: true, From: []int{0, 0}}}, 0, 0},
+		{"two have it", []Site{{Has: true}, {Has: true}, {Key: better, From: []int{0, 0, 0}}}, 0, 0},
+		{"a spared one and another have it", []Site{{Has: true, Spared: true}, {Has: true}, {Key: better, From: []int{0, 0, 0}}}, 0, 0},
+		{"two spared ones have it", []Site{{Has: true, Spared: true}, {Has: true, Spared: true}, {Key: better, From: []int{0, 0, 0}}}, 1, 1},
+		{"a cheap and a dear one have it", []Site{{Has: true, Dear: 1}, {Has: true}, {Key: better, From: []int{0, 1, 0}}}, 0, 0},
+		{"a dear one has it, our neighbour is first", []Site{{Has: true, Dear: 1}, {Key: better, From: []int{1, 0}}}, 2, 1},
+		{"dear ones have it, our neighbour is first", []Site{{Has: true, Dear: 1}, {Has: true, Dear: 1}, {Key: better, From: []int{1, 1, 0}}}, 2, 1},
+		{"dear ones have it, our neighbour is behind us", []Site{{Has: true, Dear: 1}, {Has: true, Dear: 1}, {Key: worse, From: []int{1, 1, 0}}}, 2, 0},
+		{"dear ones have it, a far site is first", []Site{{Has: true, Dear: 1}, {Has: true, Dear: 1}, {Key: better, Dear: 1, From: []int{1, 1, 0}}}, 2, 0},
+		{"a far one has it, its neighbour goes first", []Site{{Has: true, Dear: 1}, {Key: worse, Dear: 1, From: []int{0, 0}}}, 2, 1},
+		{"our neighbour has it and is spared, a far site is first", []Site{{Has: true, Spared: true}, {Key: better, Dear: 1, From: []int{1, 0}}}, 1, 0},
 	} {
-		if rank, before := Turn(Site{Key: self}, tt.sites, piece); rank != tt.rank || (before == 0) != tt.ours {
-			t.Errorf("%s: rank %d, %d before us; want %d, %v", tt.name, rank, before, tt.rank, tt.ours)
+		if rank, before := Turn(Site{Key: self}, tt.sites, piece); rank != tt.rank || before != tt.before {
+			t.Errorf("%s: rank %d, %d before us; want %d, %d", tt.name, rank, before, tt.rank, tt.before)
 		}
 	}
 }
@@ -166,17 +167,17 @@ func TestTurn(t *testing.T) {
 func TestTurnOfTheLate(t *testing.T) {
 	late := Site{Key: SiteKey("own"), Behind: true}
 	for _, tt := range []struct {
-		name  string
-		sites []Site
-		ours  bool
+		name   string
+		sites  []Site
+		before int
 	}{
-		{"one that keeps up lacks it", []Site{{Has: true}, {Key: 1, From: []int{0, 0}}}, false},
-		{"one that is behind, too, lacks it", []Site{{Has: true}, {Key: 1, Behind: true, From: []int{0, 0}}}, true},
-		{"two have it", []Site{{Has: true}, {Has: true}, {Key: 1, From: []int{0, 0, 0}}}, true},
+		{"one that keeps up lacks it", []Site{{Has: true}, {Key: 1, From: []int{0, 0}}}, 1},
+		{"one that is behind, too, lacks it", []Site{{Has: true}, {Key: 1, Behind: true, From: []int{0, 0}}}, 0},
+		{"two have it", []Site{{Has: true}, {Has: true}, {Key: 1, From: []int{0, 0, 0}}}, 0},
 	} {
 		for piece := range uint32(20) {
-			if _, before := Turn(late, tt.sites, piece); (before == 0) != tt.ours {
-				t.Errorf("%s: piece %d: %d before us, want %v", tt.name, piece, before, tt.ours)
+			if _, before := Turn(late, tt.sites, piece); before != tt.before {
+				t.Errorf("%s: piece %d: %d before us, want %d", tt.name, piece, before, tt.before)
 			}
 		}
 	}

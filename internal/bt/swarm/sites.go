@@ -20,17 +20,16 @@ type site struct {
 	senders choker.Abroad
 	queue   queue
 	pace    pace // of what comes from there
+	way     int  // its number, for turns
 }
 
-// queue is the peers of one site that we serve, and how many serve us. They share slots and lanes of
+// queue is what goes to the peers of one site, and how many serve us. They have lanes of
 // their own: a WAN link is not to cost those in our own site theirs, and the
 // near one not those far away.
 type queue struct {
-	peers   []*peer       // of turns, for one call
-	turns   []choker.Turn // likewise
-	busy    int           // lanes that are taken, of feed
-	senders int           // peers that send to us; see countSender
-	given   pace          // of what goes there
+	busy    int  // lanes that are taken, of feed
+	senders int  // peers that send to us; see countSender
+	given   pace // of what goes there
 }
 
 func (s *state) queueOf(p *peer) *queue {

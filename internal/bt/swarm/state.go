@@ -59,6 +59,7 @@ type cooperation struct {
 	spent   []*peer        // of whom pieces have come, and who were not asked for others yet
 	lenders []*peer        // of useLicences, for one call
 	imports imports        // what we bring in for our site
+	uplink
 }
 
 // active is a piece in progress and who was asked for it. by is empty when

@@ -16,7 +16,7 @@ import (
 // that all have asked.
 const (
 	turnSlots  = 4                      // peers that may ask at a time
-	siteSlots  = 1                      // the same, for each other site
+	siteSlots  = 1                      // the same, of each other site
 	mostTurns  = 64                     // the same, slow ones included
 	turnPieces = 2                      // pieces of one turn when others wait
 	turnAlone  = 64 << 20               // bytes of one turn when nobody waits
@@ -79,6 +79,9 @@ func (s *state) received(p *peer, piece uint32) {
 	}
 	p.acquit(piece)
 	s.queueOf(p).given.came(s.now.Sub(o.asked))
+	if p.site != nil {
+		s.exports.Came(s.now.Sub(o.asked))
+	}
 	s.freed = true
 }
 
@@ -143,10 +146,27 @@ func (p *peer) ending(owed int) bool {
 	return owed <= 1
 }
 
+// uplink is whom we serve.
+type uplink struct {
+	beside, abroad row
+	exports        choker.Exports // how many of those far away at a time
+}
+
+// row is what the choker is asked about, for one call.
+type row struct {
+	peers []*peer
+	turns []choker.Turn
+}
+
 // turns gives slots to shoal peers.
 func (s *state) turns() {
 	s.freed = false
 	short := s.piecesOf(turnPieces * s.o.Info.PieceLength) // what is not longer is used up before the next
+	way := 0
+	for _, at := range s.imports.sites {
+		at.way = way
+		way++
+	}
 	for p := range s.peers {
 		if p.shoalID == 0 {
 			continue
@@ -163,31 +183,35 @@ func (s *state) turns() {
 		}
 		t.Ending = p.ending(owed) || p.turn > short && p.credit < p.turn/2
 		t.Slow, t.Has, t.Last = slow, p.has.Count(), p.turnAt
-		q := s.queueOf(p)
-		q.peers, q.turns = append(q.peers, p), append(q.turns, t)
+		r := &s.beside
+		if p.site != nil {
+			r, t.Way = &s.abroad, p.site.way
+		}
+		r.peers, r.turns = append(r.peers, p), append(r.turns, t)
 	}
-	s.giveTurns(&s.imports.queue, turnSlots)
-	for _, at := range s.imports.sites {
-		s.giveTurns(&at.queue, siteSlots)
-	}
+	s.giveTurns(&s.beside, turnSlots, turnSlots)
+	crowded := s.giveTurns(&s.abroad, s.exports.Most(), siteSlots)
+	s.exports.Step(crowded, len(s.imports.sites))
 }
 
-func (s *state) giveTurns(q *queue, slots int) {
+// giveTurns gives slots to those of a row, and empties it. crowded: more wait.
+func (s *state) giveTurns(r *row, slots, perWay int) (crowded bool) {
 	defer func() {
-		clear(q.peers)
-		q.peers, q.turns = q.peers[:0], q.turns[:0]
+		clear(r.peers)
+		r.peers, r.turns = r.peers[:0], r.turns[:0]
 	}()
-	give, crowded := choker.Turns(q.turns, slots, mostTurns)
+	give, crowded := choker.Turns(r.turns, slots, perWay, mostTurns)
 	for _, i := range give {
-		s.giveTurn(q.peers[i], s.share(q.peers[i], crowded))
+		s.giveTurn(r.peers[i], s.share(r.peers[i], crowded))
 	}
 	if crowded {
-		for _, p := range q.peers {
+		for _, p := range r.peers {
 			if share := s.share(p, true); p.credit > share {
 				s.giveTurn(p, share)
 			}
 		}
 	}
+	return crowded
 }
 
 // share is how many pieces a peer may begin in one turn: a few when others

@@ -39,6 +39,28 @@ func TestChoose(t *testing.T) {
 	}
 }
 
+// TestTurnsPerWay: of two slots no more than one goes by one way.
+func TestTurnsPerWay(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		ts      []Turn
+		want    []int
+		crowded bool
+	}{
+		{"one of each", []Turn{{Wants: true, Way: 1}, {Wants: true, Way: 1}, {Wants: true, Way: 2}}, []int{0, 2}, true},
+		{"it is taken", []Turn{{Busy: true, Way: 1}, {Wants: true, Way: 1}}, nil, true},
+		{"another is not", []Turn{{Busy: true, Way: 1}, {Wants: true, Way: 20}}, []int{1}, false},
+		{"all slots are", []Turn{{Busy: true, Way: 1}, {Busy: true, Way: 2}, {Wants: true, Way: 3}}, nil, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, crowded := Turns(tt.ts, 2, 1, 4)
+			if !slices.Equal(got, tt.want) || crowded != tt.crowded {
+				t.Errorf("Turns = %v, %v, want %v, %v", got, crowded, tt.want, tt.crowded)
+			}
+		})
+	}
+}
+
 func TestTurns(t *testing.T) {
 	at := func(s int64) time.Time { return time.Unix(s, 0) }
 	for _, tt := range []struct {
@@ -58,7 +80,7 @@ func TestTurns(t *testing.T) {
 		{"not even the slow without end", []Turn{{Busy: true, Slow: true}, {Busy: true, Slow: true}, {Busy: true, Slow: true}, {Busy: true, Slow: true}, {Wants: true}}, nil, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, crowded := Turns(tt.ts, 2, 4)
+			got, crowded := Turns(tt.ts, 2, 2, 4)
 			if !slices.Equal(got, tt.want) || crowded != tt.crowded {
 				t.Errorf("Turns = %v, %v, want %v, %v", got, crowded, tt.want, tt.crowded)
 			}

@@ -109,3 +109,46 @@ func TestAbroad(t *testing.T) {
 		}
 	}
 }
+
+// TestExports: hosts that share the link out of their site serve few at a time where
+// pieces take long, and more where they do not.
+func TestExports(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		hosts   int
+		piece   time.Duration // on the link, alone
+		crowded bool
+		want    int
+	}{
+		{"a narrow link", 6, 210 * time.Millisecond, true, 1},
+		{"a wider one", 4, 84 * time.Millisecond, true, 4},
+		{"a wide one", 6, 5 * time.Millisecond, true, 5},
+		{"nobody waits", 6, 5 * time.Millisecond, false, 1},
+	} {
+		hosts := make([]Exports, tt.hosts)
+		pass := func(rounds int, piece time.Duration, crowded bool) {
+			for range rounds {
+				flows := 0
+				for i := range hosts {
+					flows += hosts[i].Most()
+				}
+				for i := range hosts {
+					for range hosts[i].Most() {
+						hosts[i].Came(time.Duration(flows) * piece)
+					}
+					hosts[i].Step(crowded, 5)
+				}
+			}
+		}
+		pass(100, tt.piece, tt.crowded)
+		for i := range hosts {
+			if n := hosts[i].Most(); n != tt.want {
+				t.Errorf("%s: host %d serves %d, want %d", tt.name, i, n, tt.want)
+			}
+		}
+		pass(100, 3*time.Second, tt.crowded)
+		if n := hosts[0].Most(); n != 1 {
+			t.Errorf("%s, then a narrow one: it serves %d", tt.name, n)
+		}
+	}
+}

@@ -14,6 +14,7 @@ type Turn struct {
 	Slow   bool      // it is busy, and takes so long that it must not cost the others their slots
 	Has    int       // pieces that it has
 	Last   time.Time // when it got its last licence; zero: never
+	Way    int       // by which it is reached
 }
 
 // Turns tells who gets a licence to begin a few pieces: few peers at a time, so
@@ -23,16 +24,22 @@ type Turn struct {
 // its last piece makes room for the next already: its request shall be here
 // when the uplink is free.
 //
-// The results are indices of ts, those who were served least recently first;
-// crowded tells that there are more who wait than slots.
-func Turns(ts []Turn, slots, most int) (give []int, crowded bool) {
+// Of slots, no more than perWay are for those who are reached by one way. The
+// results are indices of ts, those who were served least recently first;
+// crowded tells that there are more who wait than slots for them.
+func Turns(ts []Turn, slots, perWay, most int) (give []int, crowded bool) {
 	var waiting []int
 	quick, all := 0, 0
+	ways := make([]int, 0, 16) // quick ones, by way
 	for i, t := range ts {
+		for len(ways) <= t.Way {
+			ways = append(ways, 0)
+		}
 		if t.Busy {
 			all++
 			if !t.Slow && !t.Ending {
 				quick++
+				ways[t.Way]++
 			}
 		}
 		if t.Wants && (!t.Busy || t.Ending) {
@@ -40,8 +47,17 @@ func Turns(ts []Turn, slots, most int) (give []int, crowded bool) {
 		}
 	}
 	slices.SortStableFunc(waiting, func(i, j int) int { return compareTurns(ts[i], ts[j]) })
-	n := min(len(waiting), max(0, min(slots-quick, most-all)))
-	return waiting[:n], quick+len(waiting) > slots
+	crowded = quick+len(waiting) > slots
+	for _, i := range waiting {
+		way := &ways[ts[i].Way]
+		if *way >= perWay {
+			crowded = true
+		} else if quick < slots && all < most {
+			give = append(give, i)
+			quick, all, *way = quick+1, all+1, *way+1
+		}
+	}
+	return give, crowded
 }
 
 // compareTurns puts first who is not served now, then who was served least

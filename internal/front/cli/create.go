@@ -70,7 +70,7 @@ func (s *shell) createCommand() *cobra.Command {
 	flags.BoolVarP(&f.force, "force", "f", false, "overwrite the output file")
 	flags.StringVarP(&f.piece, "piece-length", "l", "", "power-of-two exponent (18) or size (4MiB); default automatic")
 	flags.StringVarP(&f.name, "name", "n", "", "name of the release (default: that of PATH)")
-	flags.StringVarP(&f.output, "output", "o", "", "where to write (default: NAME.torrent in the current folder)")
+	flags.StringVarP(&f.output, "output", "o", "", "where to write, - for stdout (default: NAME.torrent in the current folder)")
 	flags.BoolVarP(&f.private, "private", "p", false, "only peers from the trackers (BEP 27)")
 	flags.StringVarP(&f.source, "source", "s", "", "where this copy comes from; changes the info-hash")
 	flags.IntVarP(&f.threads, "threads", "t", 0, "hashing threads (default: all cores)")
@@ -152,6 +152,9 @@ func (s *shell) create(ctx context.Context, path string, f createFlags) error {
 			return err
 		}
 	}
+	if out == stdout && (s.json || f.verbose) {
+		return usagef("", "--output - writes the metafile to stdout, where --json and --verbose write too")
+	}
 	// Known before an hour of hashing, and again when it is written.
 	if err := refuseExisting(out, f.force); err != nil {
 		return err
@@ -164,6 +167,11 @@ func (s *shell) create(ctx context.Context, path string, f createFlags) error {
 	stop()
 	if err != nil {
 		return fmt.Errorf("create: %w", err)
+	}
+	s.warnCreated(m.Info)
+	if out == stdout {
+		_, err := s.out.Write(m.Encode())
+		return err
 	}
 	if err := refuseExisting(out, f.force); err != nil {
 		return err
@@ -187,7 +195,13 @@ func defaultOutput(path, name string) (string, error) {
 	return name + ".torrent", nil
 }
 
+// stdout is the output that is no file.
+const stdout = "-"
+
 func refuseExisting(out string, force bool) error {
+	if out == stdout {
+		return nil
+	}
 	_, err := os.Lstat(out)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) || (err == nil && force):
@@ -228,8 +242,8 @@ func deepest(i *metainfo.Info) (n int) {
 	return n
 }
 
-func (s *shell) printCreated(m *metainfo.Metafile, out string, took time.Duration, verbose bool) {
-	i := m.Info
+// warnCreated tells of what some clients will not like.
+func (s *shell) warnCreated(i *metainfo.Info) {
 	padding := i.Length() - i.ContentLength()
 	if share := float64(padding) / float64(max(i.Length(), 1)); i.HasV1() && share > wastefulPadding {
 		fmt.Fprintf(s.screen, "shoal: warning: v1 clients will fetch %s of padding, %.1f %% of the whole\n", bytesText(padding), 100*share)
@@ -239,9 +253,13 @@ func (s *shell) printCreated(m *metainfo.Metafile, out string, took time.Duratio
 		fmt.Fprintf(s.screen, "shoal: warning: a path has %d elements; Transmission reads no hybrid with more than %d\n", n, transmissionDepth)
 		fmt.Fprintf(s.screen, "hint: --format v1, if Transmission takes part\n")
 	}
+}
+
+func (s *shell) printCreated(m *metainfo.Metafile, out string, took time.Duration, verbose bool) {
+	i := m.Info
 	if s.json {
 		s.print(createDoc{"created", out, i.Name, i.Version.String(), hashesOf(i), m.Magnet().String(), i.ContentLength(),
-			len(i.Files), i.PieceLength, i.NumPieces(), padding, took.Seconds()})
+			len(i.Files), i.PieceLength, i.NumPieces(), i.Length() - i.ContentLength(), took.Seconds()})
 		return
 	}
 	if verbose {

@@ -14,16 +14,19 @@ type Scale struct {
 }
 
 const (
-	simPiece  = 32 << 10
-	minPieces = 128
-	maxPieces = 256
-	// pieceHosts is how many times a piece may come to a host: the work of a run.
-	pieceHosts = 20_000
+	simPiece  = 16 << 10
+	minPieces = 320
+	maxPieces = 1024
+	// pieceHosts is how many times a piece may come to a host: most of the work of a run.
+	pieceHosts = 230_000
 	// hostSeconds is for how long all hosts together may live: engines look ten
 	// times a second at what they do.
 	hostSeconds = 3_000
-	minSeconds  = 15.0
 	maxSeconds  = 60.0
+	// maxPieceRate is how many pieces may pass a line in a second that is busy to the
+	// end. With twice as many, news of pieces come too late, and copies are told that
+	// no real push makes.
+	maxPieceRate = 32.0
 )
 
 // wire is what a byte of content is on a line: 1,448 of the 1,514 bytes of a full
@@ -31,8 +34,9 @@ const (
 const wire = 1514.0 / 1448
 
 // choose fills in what is not given. Fewer pieces than the release has make the
-// last ones weigh more, and a shorter time makes the engine's own pauses weigh
-// more: both make a prediction longer, never shorter.
+// last ones weigh more, which makes a prediction longer; a shorter time makes the
+// engine's own pauses weigh more. Where work has to be saved, time is the cheaper
+// of the two to save (docs/simulate.md).
 func (s Scale) choose(o *Options, bound time.Duration) Scale {
 	n := o.hosts()
 	if s.PieceLength == 0 {
@@ -42,7 +46,7 @@ func (s Scale) choose(o *Options, bound time.Duration) Scale {
 		s.Pieces = min(max(pieceHosts/n, minPieces), maxPieces)
 	}
 	if s.Time == 0 {
-		seconds := min(max(hostSeconds/float64(n), minSeconds), maxSeconds)
+		seconds := max(min(hostSeconds/float64(n), maxSeconds), float64(s.Pieces)/maxPieceRate)
 		s.Time = max(1, bound.Seconds()/seconds)
 	}
 	s.bytes = float64(o.Size) / float64(s.Pieces*s.PieceLength)

@@ -67,7 +67,7 @@ const MaxHosts = 20_000
 // release could stand in line before a narrow link.
 const socket = 4 << 20
 
-// grain is of time in the network. A piece takes a hundred times as long at least, and
+// grain is of time in the network. A piece takes thirty times as long at least, and
 // what comes to a host in one grain is handled at once: a tenth of all work less than
 // with a quarter of it.
 const grain = time.Millisecond

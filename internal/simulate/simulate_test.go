@@ -164,9 +164,19 @@ func TestScale(t *testing.T) {
 	if s.rate(0) != 0 || s.rate(1) < 1 || s.time(time.Second) != 10*time.Second {
 		t.Error("no limit, the least rate or time is off")
 	}
-	o.Sites = []Site{{"fra", 2000}}
-	if s := (Scale{}).choose(&o, time.Second); s.Pieces != minPieces || s.Time != 1 {
-		t.Errorf("got %+v", s)
+	// More hosts make do with fewer pieces and less time, but no line has to pass more
+	// pieces in a second than it can be told of.
+	for _, c := range []struct {
+		hosts, pieces int
+		time          float64
+	}{{90, 1024, 18}, {460, 500, 38.4}, {2000, 320, 60}, {20_000, 320, 60}} {
+		o.Sites = []Site{{"fra", c.hosts}}
+		if s := (Scale{}).choose(&o, 600*time.Second); s.Pieces != c.pieces || s.Time != c.time {
+			t.Errorf("%d hosts: %+v", c.hosts, s)
+		}
+	}
+	if s := (Scale{}).choose(&o, time.Second); s.Time != 1 {
+		t.Errorf("a short push: %+v", s)
 	}
 }
 

@@ -20,7 +20,6 @@ type site struct {
 	senders choker.Abroad
 	queue   queue
 	pace    pace // of what comes from there
-	way     int  // its number, for turns
 }
 
 // queue is what goes to the peers of one site, and how many serve us. They have lanes of

@@ -162,11 +162,6 @@ type row struct {
 func (s *state) turns() {
 	s.freed = false
 	short := s.piecesOf(turnPieces * s.o.Info.PieceLength) // what is not longer is used up before the next
-	way := 0
-	for _, at := range s.imports.sites {
-		at.way = way
-		way++
-	}
 	for p := range s.peers {
 		if p.shoalID == 0 {
 			continue
@@ -185,7 +180,7 @@ func (s *state) turns() {
 		t.Slow, t.Has, t.Last = slow, p.has.Count(), p.turnAt
 		r := &s.beside
 		if p.site != nil {
-			r, t.Way = &s.abroad, p.site.way
+			r, t.Way = &s.abroad, uint64(p.site.Key)
 		}
 		r.peers, r.turns = append(r.peers, p), append(r.turns, t)
 	}

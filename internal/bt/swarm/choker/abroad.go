@@ -11,10 +11,8 @@ import "time"
 // (L. S. Brakmo and L. L. Peterson, "TCP Vegas", IEEE JSAC 1995). The zero value
 // is ready.
 type Abroad struct {
-	more  int           // beyond one
+	limit
 	quick time.Duration // what a piece takes on a free way; never more again: on a full one all take long
-	took  time.Duration // takes now, smoothed
-	came  int           // pieces since the last change
 }
 
 // Of how long a piece takes, in quarters of what it takes on a free way.
@@ -23,33 +21,16 @@ const (
 	crowdAbove = 8 // there are too many
 )
 
-// Most is the limit.
-func (a *Abroad) Most() int { return 1 + a.more }
-
 // Came notes that a piece has come, and took so long. Pieces are to be of about one
 // size.
 func (a *Abroad) Came(took time.Duration) {
-	if a.quick == 0 {
-		a.quick, a.took = took, took
+	if a.quick == 0 || took < a.quick {
+		a.quick = took
 	}
-	a.quick = min(a.quick, took)
-	a.took += (took - a.took) / 4
-	a.came++
+	a.limit.Came(took)
 }
 
-// Step changes the limit, at most once for as many pieces as may be on their way.
-// heldBack: more peers than the limit would have sent.
+// Step changes the limit. heldBack: more peers than the limit would have sent.
 func (a *Abroad) Step(heldBack bool) {
-	if a.came < a.Most() {
-		return
-	}
-	switch {
-	case a.took > crowdAbove*a.quick/4 && a.more > 0:
-		a.more--
-	case a.took < roomBelow*a.quick/4 && heldBack:
-		a.more++
-	default:
-		return
-	}
-	a.came = 0
+	a.step(roomBelow*a.quick/4, crowdAbove*a.quick/4, heldBack)
 }

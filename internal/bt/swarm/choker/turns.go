@@ -14,7 +14,7 @@ type Turn struct {
 	Slow   bool      // it is busy, and takes so long that it must not cost the others their slots
 	Has    int       // pieces that it has
 	Last   time.Time // when it got its last licence; zero: never
-	Way    int       // by which it is reached
+	Way    uint64    // by which it is reached
 }
 
 // Turns tells who gets a licence to begin a few pieces: few peers at a time, so
@@ -30,11 +30,8 @@ type Turn struct {
 func Turns(ts []Turn, slots, perWay, most int) (give []int, crowded bool) {
 	var waiting []int
 	quick, all := 0, 0
-	ways := make([]int, 0, 16) // quick ones, by way
+	ways := map[uint64]int{} // quick ones
 	for i, t := range ts {
-		for len(ways) <= t.Way {
-			ways = append(ways, 0)
-		}
 		if t.Busy {
 			all++
 			if !t.Slow && !t.Ending {
@@ -49,12 +46,13 @@ func Turns(ts []Turn, slots, perWay, most int) (give []int, crowded bool) {
 	slices.SortStableFunc(waiting, func(i, j int) int { return compareTurns(ts[i], ts[j]) })
 	crowded = quick+len(waiting) > slots
 	for _, i := range waiting {
-		way := &ways[ts[i].Way]
-		if *way >= perWay {
+		way := ts[i].Way
+		if ways[way] >= perWay {
 			crowded = true
 		} else if quick < slots && all < most {
 			give = append(give, i)
-			quick, all, *way = quick+1, all+1, *way+1
+			quick, all = quick+1, all+1
+			ways[way]++
 		}
 	}
 	return give, crowded

@@ -329,7 +329,7 @@ func (e pieceOver) apply(s *state) {
 		if took := s.now.Sub(a.since); abroad != nil {
 			abroad.pace.came(took)
 			if a.part.size >= s.meanPiece() {
-				abroad.senders.Came(took)
+				abroad.senders.Came(s.now, took)
 			}
 		} else {
 			s.latency += (took - s.latency) / 16

@@ -71,7 +71,7 @@ func (s *state) stepSenders() {
 	s.senders.Behind = choker.Behind(s.have.Count(), others)
 	s.senders.Step(s.rateNear(), s.holdsBack(nil))
 	for _, at := range s.imports.sites {
-		at.senders.Step(s.holdsBack(at))
+		at.senders.Step(s.now, s.holdsBack(at))
 	}
 }
 

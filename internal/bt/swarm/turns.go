@@ -80,7 +80,7 @@ func (s *state) received(p *peer, piece uint32) {
 	p.acquit(piece)
 	s.queueOf(p).given.came(s.now.Sub(o.asked))
 	if p.site != nil {
-		s.exports.Came(s.now.Sub(o.asked))
+		s.exports.Came(s.now, s.now.Sub(o.asked))
 	}
 	s.freed = true
 }
@@ -186,7 +186,7 @@ func (s *state) turns() {
 	}
 	s.giveTurns(&s.beside, turnSlots, turnSlots)
 	crowded := s.giveTurns(&s.abroad, s.exports.Most(), siteSlots)
-	s.exports.Step(crowded, len(s.imports.sites))
+	s.exports.Step(s.now, crowded, len(s.imports.sites))
 }
 
 // giveTurns gives slots to those of a row, and empties it. crowded: more wait.

@@ -21,16 +21,16 @@ const (
 	crowdAbove = 8 // there are too many
 )
 
-// Came notes that a piece has come, and took so long. Pieces are to be of about one
+// Came notes that a piece has come now, and took so long. Pieces are to be of about one
 // size.
-func (a *Abroad) Came(took time.Duration) {
+func (a *Abroad) Came(now time.Time, took time.Duration) {
 	if a.quick == 0 || took < a.quick {
 		a.quick = took
 	}
-	a.limit.Came(took)
+	a.limit.Came(now, took)
 }
 
 // Step changes the limit. heldBack: more peers than the limit would have sent.
-func (a *Abroad) Step(heldBack bool) {
-	a.step(roomBelow*a.quick/4, crowdAbove*a.quick/4, heldBack)
+func (a *Abroad) Step(now time.Time, heldBack bool) {
+	a.step(now, roomBelow*a.quick/4, crowdAbove*a.quick/4, heldBack)
 }

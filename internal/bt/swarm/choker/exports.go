@@ -17,6 +17,6 @@ const (
 
 // Step changes the limit. crowded: more peers than the limit wait; ways is how many
 // sites there are.
-func (e *Exports) Step(crowded bool, ways int) {
-	e.step(longExport, tooLongExport, crowded && e.Most() < ways)
+func (e *Exports) Step(now time.Time, crowded bool, ways int) {
+	e.step(now, longExport, tooLongExport, crowded && e.Most() < ways)
 }

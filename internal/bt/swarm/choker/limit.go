@@ -5,17 +5,24 @@ import "time"
 // limit is how many peers may send or be sent to at a time, one or more, by how long
 // pieces take. The zero value is ready.
 type limit struct {
-	more int           // beyond one
-	took time.Duration // what a piece takes, smoothed
-	came int           // pieces since the last change
+	more    int           // beyond one
+	changed time.Time     // when it was changed last
+	took    time.Duration // what a piece that was begun since then takes, smoothed
+	came    int           // such pieces
 }
 
 // Most is the limit.
 func (l *limit) Most() int { return 1 + l.more }
 
-// Came notes that a piece has come to whom it was sent, and took so long.
-func (l *limit) Came(took time.Duration) {
-	if l.took == 0 {
+// Came notes that a piece has come now to whom it was sent, and took so long. One
+// that was begun before the last change tells nothing of it: with those counted, all
+// neighbours would lower their limits for as long as what is under way takes to
+// come, far below what fills the link, and raise them as far above it again.
+func (l *limit) Came(now time.Time, took time.Duration) {
+	if now.Add(-took).Before(l.changed) {
+		return
+	}
+	if l.came == 0 {
 		l.took = took
 	}
 	l.took += (took - l.took) / 4
@@ -25,7 +32,7 @@ func (l *limit) Came(took time.Duration) {
 // step raises the limit while pieces take less than room, if there is somebody to
 // raise it for, and lowers it when they take more than crowd; at most once for as
 // many pieces as may be on their way.
-func (l *limit) step(room, crowd time.Duration, raise bool) {
+func (l *limit) step(now time.Time, room, crowd time.Duration, raise bool) {
 	if l.came < l.Most() {
 		return
 	}
@@ -37,5 +44,5 @@ func (l *limit) step(room, crowd time.Duration, raise bool) {
 	default:
 		return
 	}
-	l.came = 0
+	l.came, l.changed = 0, now
 }

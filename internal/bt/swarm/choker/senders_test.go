@@ -85,9 +85,9 @@ func TestAbroad(t *testing.T) {
 		{"six hosts fill it", 6, 200 * time.Millisecond, true, 1, 1},
 		{"nobody is held back", 1, time.Millisecond, false, 1, 1},
 	} {
-		hosts := make([]Abroad, tt.hosts)
+		hosts, now := make([]Abroad, tt.hosts), time.Unix(0, 0)
 		for i := range hosts {
-			hosts[i].Came(trip + tt.piece)
+			hosts[i].Came(now, trip+tt.piece)
 		}
 		for range 200 {
 			flows := 0
@@ -95,11 +95,12 @@ func TestAbroad(t *testing.T) {
 				flows += hosts[i].Most()
 			}
 			took := max(trip+tt.piece, time.Duration(flows)*tt.piece)
+			now = now.Add(took)
 			for i := range hosts {
 				for range hosts[i].Most() {
-					hosts[i].Came(took)
+					hosts[i].Came(now, took)
 				}
-				hosts[i].Step(tt.held)
+				hosts[i].Step(now, tt.held)
 			}
 		}
 		for i := range hosts {
@@ -121,22 +122,24 @@ func TestExports(t *testing.T) {
 		want    int
 	}{
 		{"a narrow link", 6, 210 * time.Millisecond, true, 1},
-		{"a wider one", 4, 84 * time.Millisecond, true, 4},
+		{"a wider one", 4, 84 * time.Millisecond, true, 3},
 		{"a wide one", 6, 5 * time.Millisecond, true, 5},
 		{"nobody waits", 6, 5 * time.Millisecond, false, 1},
 	} {
-		hosts := make([]Exports, tt.hosts)
+		hosts, now := make([]Exports, tt.hosts), time.Unix(0, 0)
 		pass := func(rounds int, piece time.Duration, crowded bool) {
 			for range rounds {
 				flows := 0
 				for i := range hosts {
 					flows += hosts[i].Most()
 				}
+				took := time.Duration(flows) * piece
+				now = now.Add(took)
 				for i := range hosts {
 					for range hosts[i].Most() {
-						hosts[i].Came(time.Duration(flows) * piece)
+						hosts[i].Came(now, took)
 					}
-					hosts[i].Step(crowded, 5)
+					hosts[i].Step(now, crowded, 5)
 				}
 			}
 		}
@@ -150,5 +153,33 @@ func TestExports(t *testing.T) {
 		if n := hosts[0].Most(); n != 1 {
 			t.Errorf("%s, then a narrow one: it serves %d", tt.name, n)
 		}
+	}
+}
+
+// TestExportsLag: what was under way when the limit was changed is no reason to change it
+// again.
+func TestExportsLag(t *testing.T) {
+	const slow = 4 * time.Second
+	var e Exports
+	now := time.Unix(0, 0)
+	come := func(pieces int, took time.Duration) {
+		for range pieces {
+			now = now.Add(10 * time.Millisecond)
+			e.Came(now, took)
+			e.Step(now, true, 5)
+		}
+	}
+	for e.Most() < 5 {
+		come(1, time.Millisecond)
+	}
+	now = now.Add(slow)
+	come(20, slow) // all begun while five were served
+	if e.Most() != 4 {
+		t.Errorf("after pieces that took long it serves %d, want 4", e.Most())
+	}
+	now = now.Add(slow)
+	come(4, slow)
+	if e.Most() != 3 {
+		t.Errorf("after four pieces begun since then it serves %d, want 3", e.Most())
 	}
 }

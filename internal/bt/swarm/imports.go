@@ -39,9 +39,10 @@ type imports struct {
 	hungry  time.Time // when something was on its way over the WAN last
 	starved bool      // that is long ago
 	late    bool      // our site is far behind another one
-	rare    bool      // some pieces are only where all are; those are spared for them
+	rare    bool      // so many pieces are only where all are that those are spared for them
 	spare   bool      // it is our site's turn with none: it takes those with which it is second, too
 	judged  time.Time // when who keeps up was looked at last
+	ours    int       // pieces that our site had then
 	wholes  int       // peers of our own site that have everything
 	queue   queue
 }
@@ -230,24 +231,39 @@ func (s *state) judge() {
 // way out of the site that has them would be half idle, as would be theirs.
 func (s *state) judgeTurns() (changed bool) {
 	im := &s.imports
-	rare, spare := false, !im.idle.IsZero() || im.spare
+	rare, enough, spare := 0, owner.Enough(s.lacking()), !im.idle.IsZero() || im.spare
 	for i := range s.o.Info.NumPieces() {
 		piece := uint32(i)
 		if !s.pick.Open(piece) || s.near(piece) { // ours, or under way to us
 			continue
 		}
-		rare = rare || im.onlyWhole(piece)
+		if rare < enough && im.onlyWhole(piece) {
+			rare++
+		}
 		if spare && !im.claims.claimed(piece, s.now) && !im.claims.passedOn(piece, s.now) {
 			rank, before := s.turn(piece)
 			spare = rank < 0 || before > 0
 		}
-		if rare && !spare {
+		if rare == enough && !spare {
 			break
 		}
 	}
-	changed = rare != im.rare || spare != im.spare
-	im.rare, im.spare = rare, spare
+	changed = (rare == enough) != im.rare || spare != im.spare
+	im.rare, im.spare = rare == enough, spare
 	return changed
+}
+
+// lacking counts the sites that lack pieces, ours among them, and how many they lack
+// together. Those that are far behind are not waited for.
+func (s *state) lacking() (sites, pieces int) {
+	im, n := &s.imports, s.o.Info.NumPieces()
+	sites, pieces = 1, n-im.ours
+	for _, at := range im.order {
+		if at.wholes == 0 && !at.Behind {
+			sites, pieces = sites+1, pieces+n-at.got
+		}
+	}
+	return sites, pieces
 }
 
 // onlyWhole tells whether a piece is at no other site than those that have all.

@@ -181,14 +181,11 @@ func (s *state) near(piece uint32) bool { return s.imports.wholes > 0 || s.pick.
 // them fuller. One that is far behind, because it was cut off or has a narrow link,
 // is waited for by nobody, and does not come before anybody.
 func (s *state) judgeSites() (changed bool) {
-	im, ours := &s.imports, 0
-	if n := s.o.Info.NumPieces(); im.wholes > 0 { // all are near
-		ours = n
-	} else {
-		for i := range n {
-			if s.have.Has(i) || s.near(uint32(i)) {
-				ours++
-			}
+	im := &s.imports
+	im.ours = 0
+	for i := range s.o.Info.NumPieces() {
+		if s.have.Has(i) || s.near(uint32(i)) {
+			im.ours++
 		}
 	}
 	late := im.late
@@ -197,7 +194,7 @@ func (s *state) judgeSites() (changed bool) {
 		was := at.Behind
 		at.Behind = s.farBehind(at.got, s.have.Count()) ||
 			im.level > 0 && (s.now.Sub(at.gained) > turnAside || at.got < s.have.Count()*3/4)
-		im.late = im.late || at.wholes == 0 && s.farBehind(ours, at.got)
+		im.late = im.late || at.wholes == 0 && s.farBehind(im.ours, at.got)
 		changed = changed || at.Behind != was
 	}
 	return changed || im.late != late

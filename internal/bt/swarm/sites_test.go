@@ -87,7 +87,7 @@ func TestTakesFirst(t *testing.T) {
 }
 
 // TestHandsTurnsOn: a site that has the turn with no piece takes those with which it
-// is second; and who has everything is spared while some piece is nowhere else.
+// is second; and who has everything is spared while many pieces are nowhere else.
 func TestHandsTurnsOn(t *testing.T) {
 	s, there, whole := abroad(t)
 	s.review()
@@ -122,7 +122,7 @@ func TestHandsTurnsOn(t *testing.T) {
 	for _, i := range second[1:] {
 		there.tell(i, 1, s.now)
 	}
-	judge("all but one are for us to take now", true, false)
+	judge("all but one are for us to take now, and little is left for its link to carry", false, false)
 	there.tell(second[0], 1, s.now)
 	judge("nothing is only there", false, false)
 }

@@ -84,6 +84,12 @@ func (s *Site) Rank() int {
 	return 2 * s.Dear
 }
 
+// Enough tells for how many pieces that are nowhere else a site that has everything is
+// spared, where so many sites lack so many pieces together: its link is to carry those
+// once, and the links of the others all that is lacked beside them. It goes on until theirs
+// have to carry twice as much each; from then on it would be idle before they are done.
+func Enough(sites, lacked int) int { return max(1, (lacked+2*sites)/(2*sites+1)) }
+
 // Turn tells from sites of which rank a piece is to be taken, -1 if none has it;
 // and how many sites come before the asking one, self: it is its turn if none does.
 // Those do that lack the piece and would be better to take it from than who has it

@@ -16,6 +16,25 @@ func keys(n int) []Key {
 	return out
 }
 
+// A site that has everything is spared until the links of the others have twice as much to
+// carry each as its own.
+func TestEnough(t *testing.T) {
+	for _, tt := range []struct {
+		name                  string
+		sites, lacked, enough int
+	}{
+		{"nothing is lacked", 3, 0, 1},
+		{"one piece, in one site", 1, 1, 1},
+		{"one other site: a third of what it lacks", 1, 300, 100},
+		{"the start, three sites lack 256 pieces each: 110 and 2 x 110 on each of three links", 3, 768, 110},
+		{"five sites lack 120 pieces each: 55, and 2 x 55 on each of five links", 5, 600, 55},
+	} {
+		if got := Enough(tt.sites, tt.lacked); got != tt.enough {
+			t.Errorf("%s: %d pieces are enough, want %d", tt.name, got, tt.enough)
+		}
+	}
+}
+
 // Exactly one member owns each piece, and each its share.
 func TestOneOwner(t *testing.T) {
 	const pieces = 4096
